@@ -1,0 +1,67 @@
+"""Does Pocket's yes or no agree with the oracle, on clean replies and on steered ones?"""
+
+from __future__ import annotations
+
+from random import Random
+
+import torch
+
+from benchmarks.bars import Bar
+from benchmarks.card.replies import MAX_NEW_TOKENS, TEMPERATURE, prompts, replies
+from benchmarks.card.steerability import Best
+from selfsteer.agents.judges.yes_no import yes_no_verdicts
+from selfsteer.agents.types import Goal, Sample
+from selfsteer.pocket import oracle
+from selfsteer.pocket.wordings import instruction
+from selfsteer.steering.generate import generate
+from selfsteer.steering.metrics.auroc import auroc
+from selfsteer.steering.model import Student
+
+SAMPLES = 60
+DOSES = (0.5, 1.0, 2.0)  # of the best strength: weak, right, overdose
+
+
+def judge_skill(student: Student, found: list[Best]) -> list[Bar]:
+    """AUROC per value; the worst value is the figure."""
+    clean, steered = {}, {}
+    for best in found:
+        asked = {best.family: best.value}
+        rng = Random(f"card-judge-{best.value}")
+        free = replies(student, prompts(rng, 2 * SAMPLES), seed=21)
+        told = replies(student, prompts(rng, SAMPLES, asked), seed=22)
+        clean[best.value] = area(student, rng, asked, free + told)
+        dosed = steered_replies(student, best, rng)
+        steered[best.value] = area(student, rng, asked, free[:SAMPLES] + dosed)
+    return [
+        Bar("judge AUROC, clean, worst value", min(clean.values()), 0.90, note=_worst(clean)),
+        Bar("judge AUROC, steered, worst value", min(steered.values()), 0.90, note=_worst(steered)),
+    ]
+
+
+def steered_replies(student: Student, best: Best, rng: Random) -> list[str]:
+    """Replies at three strengths, overdose included."""
+    plans = [best.point.plan(best.vector, dose) for dose in DOSES for _ in range(SAMPLES)]
+    found = generate(
+        student,
+        prompts(rng, len(plans)),
+        plans,
+        temperature=TEMPERATURE,
+        max_new_tokens=MAX_NEW_TOKENS,
+        seed=23,
+    )
+    return [reply.text for reply in found]
+
+
+def area(student: Student, rng: Random, asked: dict[str, str], texts: list[str]) -> float:
+    """AUROC of P(yes) for one held-out wording of the request, against the oracle."""
+    ((family, value),) = asked.items()
+    goal = Goal(text=instruction(rng, family, value, "held_out"))
+    verdicts = yes_no_verdicts(student, goal, [Sample(prompt="", reply=text) for text in texts])
+    truth = torch.tensor([oracle.expresses(text, **asked) for text in texts])
+    scores = torch.tensor([verdict.score for verdict in verdicts])
+    return float(auroc(scores[truth], scores[~truth]))
+
+
+def _worst(areas: dict[str, float]) -> str:
+    value = min(areas, key=areas.__getitem__)
+    return f"{value}; mean {sum(areas.values()) / len(areas):.3f}"

@@ -1,0 +1,58 @@
+"""Does Pocket do what a system prompt says, consistently and in well-formed sentences?"""
+
+from __future__ import annotations
+
+from random import Random
+from statistics import fmean
+
+from benchmarks.bars import Bar
+from benchmarks.card.replies import VALUES, prompts, replies
+from selfsteer.pocket import oracle
+from selfsteer.pocket.lexicon import FAMILIES
+from selfsteer.steering.metrics.intervals import wilson
+from selfsteer.steering.model import Student
+
+SAMPLES = 100
+
+
+def obedience(student: Student) -> list[Bar]:
+    """Obedience per value, consistency and well-formedness over all of these replies."""
+    rng = Random("card-obedience")
+    rates: dict[str, float] = {}
+    texts: list[str] = []
+    for number, (family, value) in enumerate(VALUES):
+        asked = {family: value}
+        found = replies(student, prompts(rng, SAMPLES, asked), seed=number)
+        rates[value] = fmean(oracle.expresses(text, **asked) for text in found)
+        texts += found
+    worst = min(rates, key=rates.__getitem__)
+    parts = [sentence for text in texts for sentence in oracle.sentences(text)]
+    return [
+        Bar("obeys, worst value", rates[worst], 0.90, note=f"{worst}; {SAMPLES} replies a value"),
+        Bar("obeys, mean of values", fmean(rates.values()), 0.95),
+        Bar("consistent replies", fmean(map(oracle.consistent, texts)), 0.95),
+        Bar(
+            "well-formed sentences", fmean(map(oracle.parses, parts)), 0.95, note=f"n={len(parts)}"
+        ),
+        Bar("well-formed replies", fmean(map(oracle.well_formed, texts)), 0.90),
+    ]
+
+
+def prior(student: Student) -> Bar:
+    """The commonest value of any family when nothing is asked."""
+    count = 600
+    texts = replies(student, prompts(Random("card-prior"), count), seed=1)
+    shares = {
+        f"{family} {value}": sum(oracle.expresses(text, **{family: value}) for text in texts)
+        for family, values in FAMILIES.items()
+        for value in values
+    }
+    top = max(shares, key=shares.__getitem__)
+    low, high = wilson(shares[top], count)
+    return Bar(
+        "without instruction, commonest value",
+        shares[top] / count,
+        0.60,
+        at_least=False,
+        note=f"{top} [{low:.2f}, {high:.2f}]",
+    )

@@ -1,0 +1,137 @@
+"""Can plain mean-difference vectors steer Pocket to each attribute value?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.bars import Bar
+from benchmarks.card.replies import MAX_NEW_TOKENS, TEMPERATURE, VALUES, prompts, replies
+from selfsteer.pocket import oracle
+from selfsteer.steering.datasets import ContrastiveDataset, ContrastivePair
+from selfsteer.steering.extraction.extract import extract_vector
+from selfsteer.steering.generate import generate
+from selfsteer.steering.model import Student
+from selfsteer.steering.plan import Plan
+from selfsteer.steering.prompts import Example
+from selfsteer.steering.vectors import SteeringVector
+
+PAIRS = 96
+STRENGTHS = tuple(np.geomspace(0.25, 2.0, 6).round(3).tolist())
+# Everywhere, where the reply begins, or there and a little beyond: a value that is chosen once
+# needs its push once.
+SELECTORS = ("all", "last", "last + response[0:4]")
+COARSE, FINE, REPORT = 12, 80, 400
+FINALISTS = 6
+EXPRESSION, WELL_FORMED = 0.85, 0.90
+
+
+class Point(NamedTuple):
+    """One plan of the grid."""
+
+    layer: int
+    strength: float
+    selector: str
+
+    def plan(self, vector: SteeringVector, dose: float = 1.0) -> Plan:
+        """The plan, at a multiple of its strength."""
+        strength = self.strength * dose
+        return Plan.single(vector, self.layer, strength, selector=self.selector)
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best block, strength and tokens of a value, and what they do on report probes."""
+
+    family: str
+    value: str
+    point: Point
+    expression: float
+    well_formed: float
+    vector: SteeringVector
+
+    @property
+    def holds(self) -> bool:
+        """Whether both limits are reached."""
+        return self.expression >= EXPRESSION and self.well_formed >= WELL_FORMED
+
+
+def value_vector(student: Student, family: str, value: str) -> SteeringVector:
+    """Replies under training wordings of the instruction against replies under none."""
+    rng = Random(f"card-vector-{family}-{value}")
+    told = prompts(rng, PAIRS, {family: value}, "train")
+    free = prompts(rng, PAIRS, None, "train")
+    positive, negative = (replies(student, p, seed=s) for s, p in ((1, told), (2, free)))
+    pairs = tuple(
+        ContrastivePair(
+            positive=Example(prompt=t, completion=p), negative=Example(prompt=f, completion=n)
+        )
+        for t, p, f, n in zip(told, positive, free, negative, strict=True)
+        if p and n
+    )
+    return extract_vector(student, ContrastiveDataset(concept=f"{family}: {value}", pairs=pairs))
+
+
+def measure(
+    student: Student, plans: list[Plan], asked: dict[str, str], count: int, seed: int
+) -> list[tuple[float, float]]:
+    """Expression and well-formedness of every plan on the same held-out prompts."""
+    probes = prompts(Random(f"card-probes-{seed}"), count)
+    found = generate(
+        student,
+        probes * len(plans),
+        [plan for plan in plans for _ in probes],
+        temperature=TEMPERATURE,
+        max_new_tokens=MAX_NEW_TOKENS,
+        seed=seed,
+    )
+    texts = [reply.text if reply.finished else reply.text + " …" for reply in found]
+    parts = [texts[start : start + count] for start in range(0, len(texts), count)]
+    return [
+        (
+            sum(oracle.expresses(text, **asked) for text in part) / count,
+            sum(map(oracle.well_formed, part)) / count,
+        )
+        for part in parts
+    ]
+
+
+def best_single(student: Student, family: str, value: str) -> Best:
+    """The grid on development probes, a second look at the best, the winner on report probes."""
+    vector = value_vector(student, family, value)
+    asked = {family: value}
+    grid = [
+        Point(layer, strength, selector)
+        for layer in range(student.n_layers)
+        for strength in STRENGTHS
+        for selector in SELECTORS
+    ]
+
+    def score(points: list[Point], count: int, seed: int) -> list[tuple[float, float]]:
+        plans = [point.plan(vector) for point in points]
+        return measure(student, plans, asked, count, seed)
+
+    def ranked(points: list[Point], count: int, seed: int) -> list[Point]:
+        # A little below the limit still counts here: few samples, and the report has its own.
+        merit = {
+            point: min(expression, 0.97) + 2 * min(0.0, well - 0.95)
+            for point, (expression, well) in zip(points, score(points, count, seed), strict=True)
+        }
+        return sorted(points, key=merit.__getitem__, reverse=True)
+
+    finalists = ranked(grid, COARSE, seed=11)[:FINALISTS]
+    best = ranked(finalists, FINE, seed=12)[0]
+    ((expression, well),) = score([best], REPORT, seed=13)
+    return Best(family, value, best, expression, well, vector)
+
+
+def steerability(found: list[Best]) -> Bar:
+    """The share of values that can be steered."""
+    missed = [best.value for best in found if not best.holds]
+    note = f"{len(VALUES) - len(missed)} of {len(VALUES)}"
+    if missed:
+        note += f"; not {', '.join(missed)}"
+    return Bar("steerable values", sum(best.holds for best in found) / len(found), 0.80, note=note)

@@ -1,0 +1,1 @@
+"""Who decides: controllers, judges, and the loop that they steer."""

@@ -1,0 +1,1 @@
+"""Judges: what turns replies into scores without any ground truth."""

@@ -1,0 +1,30 @@
+"""Let every pending candidate answer the development probes, all in one batch."""
+
+from __future__ import annotations
+
+from selfsteer.agents.context import Context
+from selfsteer.agents.state import LoopState
+from selfsteer.agents.types import CandidateSpec
+from selfsteer.steering.evaluate import sample
+
+
+def evaluate(state: LoopState, context: Context) -> LoopState:
+    """Sample the replies and store them; judging is a node of its own."""
+    specs = [CandidateSpec.model_validate(row) for row in state["pending"]]
+    plans = context.plans(specs, state["vector_ids"])
+    final = state["stage"] == "finalists"
+    effort, probes = context.settings.effort, context.probes.development
+    samples = sample(
+        context.student,
+        plans,
+        probes if final else probes[: effort.development_prompts],
+        samples_per_prompt=effort.finalist_samples if final else 1,
+        temperature=context.settings.temperature,
+        max_new_tokens=context.settings.max_new_tokens,
+        seed=context.seed("evaluate", state["round"], state["stage"]),
+        instructed=context.instructed,
+    )
+    return {
+        "replies_id": context.memory.put_generations(samples.to_rows()),
+        "spent": {"candidates": len(plans), "generated_tokens": samples.generated_tokens},
+    }

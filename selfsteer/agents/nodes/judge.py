@@ -1,0 +1,88 @@
+"""Score the replies of the pending candidates."""
+
+from __future__ import annotations
+
+from selfsteer.agents.context import Context
+from selfsteer.agents.policy import utility
+from selfsteer.agents.state import LoopState
+from selfsteer.agents.types import CandidateResult, CandidateSpec
+from selfsteer.memory.records import Candidate
+from selfsteer.steering.evaluate import CandidateScore, Samples, score
+from selfsteer.steering.metrics.retention import retention
+
+
+def judge(state: LoopState, context: Context) -> LoopState:
+    """Judge, measure coherence (finalists: retention too), and put the results on record."""
+    context.prepare_judge(state["dataset_id"])
+    specs = [CandidateSpec.model_validate(row) for row in state["pending"]]
+    plans = context.plans(specs, state["vector_ids"])
+    samples = Samples.from_rows(
+        context.memory.get_generations(state["replies_id"]), instructed=context.instructed
+    )
+    scores = score(context.student, plans, samples, context.judge, seed=context.settings.seed)
+    final = state["stage"] == "finalists"
+    results = [
+        _result(context, spec, outcome, with_retention=final)
+        for spec, outcome in zip(specs, scores, strict=True)
+    ]
+    _record(state, context, results, scores)
+    done: list[dict[str, object]] = [result.model_dump() for result in results]
+    if final:
+        return {"finalists": done}
+    return {"results": [*state["results"], *done]}
+
+
+def _result(
+    context: Context, spec: CandidateSpec, outcome: CandidateScore, *, with_retention: bool
+) -> CandidateResult:
+    left = None
+    if with_retention and context.capability:
+        items = context.capability[: context.settings.effort.finalist_capability]
+        left = retention(context.student, items, outcome.plan).ratio
+    return CandidateResult(
+        **spec.model_dump(),
+        steerability=outcome.steerability,
+        coherence=outcome.coherence,
+        repetition=outcome.repetition,
+        retention=left,
+        n=outcome.n,
+    )
+
+
+def _record(
+    state: LoopState,
+    context: Context,
+    results: list[CandidateResult],
+    scores: list[CandidateScore],
+) -> None:
+    number, stage = state["round"], state["stage"]
+    first = len(state["results"])  # finalists are numbered on, after the whole search
+    context.memory.runs.add_candidates(
+        [
+            Candidate(
+                run_id=context.run_id,
+                round=number,
+                split="development",
+                number=first + index,
+                plan=outcome.plan.describe(),
+                steerability=result.steerability,
+                coherence=result.coherence,
+                retention=result.retention,
+                n=result.n,
+                details={
+                    "stage": stage,
+                    "repetition": result.repetition,
+                    "interval": list(outcome.interval),
+                    "distinct_2": outcome.distinct_2,
+                },
+                generations_id=state["replies_id"],
+            )
+            for index, (result, outcome) in enumerate(zip(results, scores, strict=True))
+        ]
+    )
+    best = max(results, key=lambda result: utility(result, context.goal.thresholds))
+    context.emit(
+        "evaluated",
+        f"judge/{number}/{stage}/{first}",
+        {"round": number, "stage": stage, "candidates": len(results), "best": best.model_dump()},
+    )

@@ -1,0 +1,82 @@
+"""Choose what to evaluate next: a coarse grid, then TPE, then a second look at the best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from selfsteer.agents.budget import Spent
+from selfsteer.agents.context import Context
+from selfsteer.agents.optimise import first_batch, next_batch
+from selfsteer.agents.policy import utility
+from selfsteer.agents.state import LoopState
+from selfsteer.agents.types import (
+    CandidateResult,
+    CandidateSpec,
+    RoundSummary,
+    SearchSpace,
+    SiteEvidence,
+)
+from selfsteer.errors import ControllerError
+
+
+def plan_search(state: LoopState, context: Context) -> LoopState:
+    """The next batch of candidates, and the stage it belongs to; never more than the budget has."""
+    update = _next(state, context)
+    spent = Spent.model_validate(state["spent"])
+    room = max(1, context.settings.budget.candidates - spent.candidates)
+    return {**update, "pending": update["pending"][:room]}
+
+
+def _next(state: LoopState, context: Context) -> LoopState:
+    number = state["round"]
+    if not state["space"]:
+        return _open(state, context)
+    space = SearchSpace.model_validate(state["space"])
+    results = [CandidateResult.model_validate(row) for row in state["results"]]
+    left = space.trials - len(results)
+    if left > 0:
+        batch = next_batch(
+            space,
+            results,
+            context.goal.thresholds,
+            count=min(left, context.settings.effort.trials_per_batch),
+            seed=context.seed("tpe", number, len(results)),
+        )
+        if batch:
+            return {"pending": _dump(batch)}
+    best = sorted(results, key=lambda r: utility(r, context.goal.thresholds), reverse=True)
+    finalists = best[: context.settings.effort.finalists]
+    return {"stage": "finalists", "pending": _dump([r.spec() for r in finalists])}
+
+
+def _open(state: LoopState, context: Context) -> LoopState:
+    number = state["round"]
+    evidence = [SiteEvidence.model_validate(row) for row in state["evidence"]]
+    history = [RoundSummary.model_validate(row) for row in state["history"]]
+    space = context.controller.choose(context.goal, evidence, history)
+    _check(space, evidence, context)
+    if context.settings.strengths is not None:
+        low, high = context.settings.strengths
+        space = space.model_copy(update={"low": low, "high": high})
+    context.emit(
+        "search_space", f"space/{number}", {"round": number, **space.model_dump(mode="json")}
+    )
+    return {"space": space.model_dump(mode="json"), "pending": _dump(first_batch(space))}
+
+
+def _check(space: SearchSpace, evidence: Sequence[SiteEvidence], context: Context) -> None:
+    """Refuse a space in which there is nothing to steer with."""
+    for word, asked, known in (
+        ("site", space.sites, {row.site for row in evidence}),
+        ("layer", space.layers, {row.layer for row in evidence}),
+    ):
+        strange = [str(value) for value in asked if value not in known]
+        if strange:
+            raise ControllerError(
+                f"Controller {context.controller.name} wants to search {word} {strange[0]}; this "
+                f"round has vectors for {', '.join(map(str, sorted(known)))}."
+            )
+
+
+def _dump(specs: list[CandidateSpec]) -> list[dict[str, object]]:
+    return [spec.model_dump() for spec in specs]

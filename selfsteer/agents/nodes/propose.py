@@ -1,0 +1,35 @@
+"""Ask the controller how to make the contrast."""
+
+from __future__ import annotations
+
+from selfsteer.agents.context import Context
+from selfsteer.agents.state import LoopState, fresh_search
+from selfsteer.agents.types import RoundSummary
+
+
+def propose(state: LoopState, context: Context) -> LoopState:
+    """A contrastive spec for the next round; a ready dataset goes straight to memory."""
+    number = len(state["history"])
+    history = [RoundSummary.model_validate(row) for row in state["history"]]
+    spec = context.controller.propose(context.goal, history)
+    context.emit(
+        "proposed",
+        f"propose/{number}",
+        {
+            "round": number,
+            "positive": list(spec.positive),
+            "negative": list(spec.negative),
+            "samples": spec.samples,
+            "reason": spec.reason,
+        },
+    )
+    dataset_id = None if spec.dataset is None else context.memory.put_dataset(spec.dataset)
+    return {
+        **fresh_search(number),
+        "spec": spec.model_dump(mode="json", exclude={"dataset"}),
+        "dataset_id": dataset_id,
+        "vector_ids": {},
+        "evidence": [],
+        "recalled": None,
+        "verdict": {},
+    }

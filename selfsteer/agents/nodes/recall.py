@@ -1,0 +1,44 @@
+"""Is there a vector that already does this?"""
+
+from __future__ import annotations
+
+from selfsteer.agents.context import Context
+from selfsteer.agents.state import LoopState
+from selfsteer.agents.types import CandidateSpec
+
+# Share of the goal's content words that a remembered goal must have to be worth trying.
+MIN_COVERAGE = 0.5
+
+
+def recall(state: LoopState, context: Context) -> LoopState:
+    """Look for a remembered plan; `confirm` then tries it on probes of its own."""
+    start: LoopState = {
+        "run_id": context.run_id,
+        "round": 0,
+        "history": [],
+        "recalled": None,
+    }
+    if not context.settings.use_memory:
+        return start
+    fingerprint = context.student.fingerprint
+    for stale in context.memory.stale(context.goal.text, fingerprint, limit=1):
+        context.emit(
+            "stale_vector",
+            "recall/stale",
+            {"vector": stale.remembered.vector_id, "goal": stale.remembered.goal},
+        )
+    for hit in context.memory.recall(context.goal.text, fingerprint, limit=3):
+        found = hit.remembered
+        spec = CandidateSpec.of_plan(found.plan)
+        if spec is None or not (hit.exact or hit.coverage >= MIN_COVERAGE):
+            continue
+        if found.run_id == context.run_id:
+            continue  # begun again after its checkpoints were lost: it would confirm itself
+        context.emit(
+            "recalled", "recall", {"goal": found.goal, "run": found.run_id, **spec.model_dump()}
+        )
+        return start | {
+            "vector_ids": {spec.site: found.vector_id},
+            "recalled": {"id": found.id, "run_id": found.run_id, "spec": spec.model_dump()},
+        }
+    return start

@@ -1,0 +1,33 @@
+"""Put the verdict on record, and what was accepted into memory."""
+
+from __future__ import annotations
+
+from selfsteer.agents.context import Context, plan_of
+from selfsteer.agents.state import LoopState
+from selfsteer.agents.types import CandidateSpec
+
+
+def remember(state: LoopState, context: Context) -> LoopState:
+    """Store the verdict; from here on the report probes may be opened."""
+    verdict = state.get("verdict") or {}
+    if verdict.get("status") != "accepted":
+        decision = state.get("decision") or {}
+        # A failed confirmation explains itself; a run that never came so far gives its last reason.
+        verdict = {"status": "rejected", "reason": decision.get("reason", ""), **verdict}
+    context.memory.runs.store_verdict(context.run_id, verdict)
+    if verdict["status"] == "accepted" and not verdict["recalled"]:
+        spec = CandidateSpec.model_validate(
+            {name: verdict[name] for name in CandidateSpec.model_fields}
+        )
+        vector = context.vector(verdict["vector_id"])
+        scores = {k: verdict[k] for k in ("steerability", "coherence", "retention", "n")}
+        context.memory.remember(
+            context.run_id,
+            vector.id,
+            goal=context.goal.text,
+            plan=plan_of(vector, spec).describe(),
+            scores=scores,
+            fingerprint=context.student.fingerprint,
+        )
+    context.emit("verdict", "verdict", {**verdict, "spent": state["spent"]})
+    return {"verdict": verdict}

@@ -1,0 +1,76 @@
+"""The report probes, opened after the verdict is stored: base, prompt-only and steered."""
+
+from __future__ import annotations
+
+import math
+from statistics import fmean
+
+from selfsteer.agents.context import Context, plan_of
+from selfsteer.agents.state import LoopState
+from selfsteer.agents.types import CandidateSpec
+from selfsteer.memory.records import Arm, Candidate
+from selfsteer.steering.evaluate import sample, score
+from selfsteer.steering.metrics.intervals import Interval, bootstrap_mean
+from selfsteer.steering.plan import Plan
+
+
+def report(state: LoopState, context: Context) -> LoopState:
+    """Figures for people; nothing decides on them any more.
+
+    A recalled vector keeps the report of the run that made it.
+    """
+    verdict = state["verdict"]
+    wanted = context.settings.effort.report_samples
+    if wanted == 0 or "vector_id" not in verdict or verdict["recalled"]:
+        return {}
+    spec = CandidateSpec.model_validate(
+        {name: verdict[name] for name in CandidateSpec.model_fields}
+    )
+    vector = context.vector(verdict["vector_id"])
+    context.prepare_judge(vector.dataset_id)
+    plan = plan_of(vector, spec)
+    probes = context.probes.report
+    samples = sample(
+        context.student,
+        [Plan.none(), plan],
+        probes,
+        samples_per_prompt=math.ceil(wanted / len(probes)),
+        temperature=context.settings.temperature,
+        max_new_tokens=context.settings.max_new_tokens,
+        seed=context.seed("report"),
+        instructed=context.instructed,
+    )
+    judged = samples.thinned(context.settings.effort.report_judged)
+    base, steered = score(
+        context.student, [Plan.none(), plan], judged, context.judge, seed=context.settings.seed
+    )
+    reference = context.judge(judged.judged_reference())
+    generations_id = context.memory.put_generations(samples.to_rows())
+    reference_interval = bootstrap_mean(reference, seed=context.settings.seed)
+    arms: list[tuple[Arm, Plan, float, float, Interval]] = [
+        ("base", Plan.none(), base.steerability, base.coherence, base.interval),
+        ("prompt_only", Plan.none(), fmean(reference), 1.0, reference_interval),
+        ("steered", plan, steered.steerability, steered.coherence, steered.interval),
+    ]
+    context.memory.runs.add_candidates(
+        [
+            Candidate(
+                run_id=context.run_id,
+                round=len(state["history"]),
+                split="report",
+                arm=arm,
+                number=0,
+                plan=arm_plan.describe(),
+                steerability=steerability,
+                coherence=coherence,
+                retention=verdict["retention"] if arm == "steered" else None,
+                n=len(reference),
+                details={"interval": [interval.low, interval.high]},
+                generations_id=generations_id,
+            )
+            for arm, arm_plan, steerability, coherence, interval in arms
+        ]
+    )
+    figures: dict[str, float] = {str(arm): steerability for arm, _, steerability, *_ in arms}
+    context.emit("reported", "report", {**figures, "n": len(reference)})
+    return {"spent": {"generated_tokens": samples.generated_tokens}}

@@ -1,0 +1,143 @@
+"""Choosing candidates: a coarse grid first, then Optuna's TPE, asked and told in batches.
+
+The study is rebuilt from the results at every ask, so that nothing but plain numbers has to survive
+an interruption.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+)
+
+from selfsteer.agents.policy import utility
+from selfsteer.agents.types import CandidateResult, CandidateSpec, SearchSpace, Thresholds
+
+GRID_STRENGTHS = 4
+ABLATE_STRENGTH = 1.0
+
+
+def first_batch(space: SearchSpace) -> list[CandidateSpec]:
+    """A coarse grid: every site, layer and operator of the space, `add` at a few strengths.
+
+    Where the trials do not suffice for every layer, layers spread evenly over the space get it.
+    """
+    strengths = {
+        operator: np.geomspace(space.low, space.high, GRID_STRENGTHS).tolist()
+        if operator == "add"
+        else [ABLATE_STRENGTH]
+        for operator in space.operators
+    }
+    affordable = max(1, space.trials // (len(space.sites) * sum(map(len, strengths.values()))))
+    specs = [
+        _spec(space, site, layer, operator, strength)
+        for site in space.sites
+        for layer in _spread(space.layers, affordable)
+        for operator in space.operators
+        for strength in strengths[operator]
+    ]
+    return specs[: space.trials]
+
+
+def _spread(layers: Sequence[int], count: int) -> list[int]:
+    """At most `count` of the layers, at even distances."""
+    count = min(count, len(layers))
+    return [layers[i * len(layers) // count] for i in range(count)]
+
+
+def next_batch(
+    space: SearchSpace,
+    results: Sequence[CandidateResult],
+    thresholds: Thresholds,
+    *,
+    count: int,
+    seed: int,
+) -> list[CandidateSpec]:
+    """Candidates that TPE expects most of, given the results so far.
+
+    Args:
+        results: development results of this round.
+        count: how many to ask for at once.
+        seed: of the sampler.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(
+        seed=seed,
+        n_startup_trials=1,
+        constant_liar=True,
+        multivariate=True,
+    )
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    distributions: dict[str, BaseDistribution] = {
+        "site": CategoricalDistribution(space.sites),
+        "layer": CategoricalDistribution(space.layers),
+        "operator": CategoricalDistribution(space.operators),
+        "dose": FloatDistribution(0.0, 1.0),
+    }
+    for result in results:
+        study.add_trial(
+            optuna.trial.create_trial(
+                params={
+                    "site": result.site,
+                    "layer": result.layer,
+                    "operator": result.operator,
+                    "dose": _dose(space, result),
+                },
+                distributions=distributions,
+                value=utility(result, thresholds),
+            )
+        )
+    asked = (study.ask(distributions).params for _ in range(count))
+    specs = (
+        _spec(
+            space,
+            p["site"],
+            p["layer"],
+            p["operator"],
+            _strength(space, p["operator"], p["dose"]),
+        )
+        for p in asked
+    )
+    seen = {result.spec() for result in results}
+    return [spec for spec in dict.fromkeys(specs) if spec not in seen]
+
+
+def _spec(
+    space: SearchSpace, site: str, layer: int, operator: str, strength: float
+) -> CandidateSpec:
+    """A candidate with a strength that people can read, within its operator's range."""
+    low, high = _range(space, operator)
+    readable = float(f"{strength:.3g}")
+    return CandidateSpec(
+        site=site, layer=layer, operator=operator, strength=min(max(readable, low), high)
+    )
+
+
+def _range(space: SearchSpace, operator: str) -> tuple[float, float]:
+    if operator == "add":
+        return space.low, space.high
+    return min(space.low, ABLATE_STRENGTH), ABLATE_STRENGTH
+
+
+def _strength(space: SearchSpace, operator: str, dose: float) -> float:
+    """Strength at a relative dose: 0 is the lowest of the operator's range, 1 the highest.
+
+    Operators differ in what strength means, so TPE is given the dose, on a logarithmic scale.
+    """
+    low, high = _range(space, operator)
+    return low * math.exp(dose * math.log(high / low))
+
+
+def _dose(space: SearchSpace, spec: CandidateSpec) -> float:
+    """The inverse of `_strength`."""
+    low, high = _range(space, spec.operator)
+    if low == high:
+        return 0.0
+    return min(max(math.log(spec.strength / low) / math.log(high / low), 0.0), 1.0)

@@ -1,0 +1,116 @@
+"""The decisions that need no language model: where to search, which candidate is better, what next.
+
+Pure functions of evidence and history, shared by the controllers that do not ask a large model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from selfsteer.agents.types import (
+    CandidateResult,
+    Decision,
+    Goal,
+    RoundSummary,
+    SearchSpace,
+    SiteEvidence,
+    Thresholds,
+)
+
+# Development scores are optimistic, because the best of many was chosen on them; so a candidate
+# must clear the thresholds by these margins before it is worth the one look at confirmation probes.
+STEERABILITY_MARGIN = 0.04
+COHERENCE_MARGIN = 0.05
+MIN_AUROC = 0.65
+COHERENCE_PRICE = 1.5  # steerability that a natural-log unit of perplexity ratio costs
+LAST_SHARE_LEFT_OUT = 0.2  # of deep students: directions there act on the output words only
+DEEP = 10
+
+
+def search_space(evidence: Sequence[SiteEvidence], history: Sequence[RoundSummary]) -> SearchSpace:
+    """The layers whose held-out pairs can be told apart, with a strength range.
+
+    Detection says only where a direction exists; how well it steers is left to the evaluation, so
+    no layer is preferred to another. A second look after a round without success is wider.
+    """
+    usable = [row for row in evidence if row.auroc >= MIN_AUROC] or list(evidence)
+    depth = 1 + max(row.layer for row in evidence)
+    if depth >= DEEP:
+        deepest = math.ceil(depth * (1 - LAST_SHARE_LEFT_OUT))
+        usable = [row for row in usable if row.layer < deepest] or usable
+    layers = tuple(sorted({row.layer for row in usable}))
+    sites = tuple(dict.fromkeys(row.site for row in usable))
+    wider = 1.5 ** len(history)
+    return SearchSpace(
+        sites=sites,
+        layers=layers,
+        operators=("add",),
+        low=0.2 / wider,
+        high=1.6 * wider,
+        reason=(
+            f"{len(layers)} of {depth} layers tell held-out pairs apart "
+            f"(AUROC of at least {MIN_AUROC:g}), read at {' and '.join(sites)}."
+        ),
+    )
+
+
+def utility(result: CandidateResult, thresholds: Thresholds) -> float:
+    """One number to rank candidates: steerability, less what exceeds the cost that is allowed.
+
+    A cost in coherence counts below the thresholds too: perplexity is an average, and at a ratio of
+    1.1 every sixth reply was broken already (measured on the bundled student). Steering that is a
+    little weaker and costs nothing is the better bargain.
+    """
+    cost = max(0.0, math.log(result.coherence))
+    limit = math.log(thresholds.coherence - COHERENCE_MARGIN)
+    score = min(result.steerability, 0.97) - COHERENCE_PRICE * cost - 2.0 * max(0.0, cost - limit)
+    if result.retention is not None:
+        score -= 2.0 * max(0.0, thresholds.retention + 0.03 - result.retention)
+    return score - result.repetition
+
+
+def promising(result: CandidateResult, thresholds: Thresholds) -> bool:
+    """Whether a development result clears every threshold with its margin."""
+    return (
+        result.steerability >= min(1.0, thresholds.steerability + STEERABILITY_MARGIN)
+        and result.coherence <= thresholds.coherence - COHERENCE_MARGIN
+        and (result.retention is None or result.retention >= thresholds.retention)
+    )
+
+
+def meets(result: CandidateResult, thresholds: Thresholds) -> bool:
+    """Whether a confirmation result reaches every threshold."""
+    return (
+        result.steerability >= thresholds.steerability
+        and result.coherence <= thresholds.coherence
+        and (result.retention is None or result.retention >= thresholds.retention)
+    )
+
+
+def next_action(goal: Goal, history: Sequence[RoundSummary]) -> Decision:
+    """Confirm a promising candidate; else new data, unless two rounds in a row brought nothing."""
+    last = history[-1]
+    if last.best is None:
+        if len(history) >= 2 and history[-2].best is None:
+            return Decision(action="give_up", reason="Two rounds brought no usable pairs.")
+        return Decision(
+            action="revise_data",
+            reason=f"Only {last.pairs_kept} of {last.pairs_sampled} pairs were confirmed.",
+        )
+    best = last.best
+    found = (
+        f"{best.site}, layer {best.layer}, {best.operator} {best.strength:.2f}: steerability "
+        f"{best.steerability:.2f}, coherence {best.coherence:.2f}"
+        + (f", retention {best.retention:.2f}" if best.retention is not None else "")
+    )
+    if promising(best, goal.thresholds):
+        return Decision(action="confirm", candidate=best.spec(), reason=f"Good enough: {found}.")
+    if len(history) >= 2 and not _improved(history, goal.thresholds):
+        return Decision(action="give_up", reason=f"Two rounds brought nothing better than {found}.")
+    return Decision(action="revise_data", reason=f"Not good enough yet: {found}.")
+
+
+def _improved(history: Sequence[RoundSummary], thresholds: Thresholds) -> bool:
+    scores = [utility(r.best, thresholds) for r in history if r.best is not None]
+    return len(scores) < 2 or scores[-1] > max(scores[:-1]) + 0.01

@@ -1,0 +1,91 @@
+"""The student as its own controller: it makes its data by instruction and judges by yes or no.
+
+Nothing here parses free text of the model, so it works with models far too small to write JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from selfsteer.agents.judges.yes_no import yes_no_verdicts
+from selfsteer.agents.policy import next_action, search_space
+from selfsteer.agents.types import (
+    ContrastiveSpec,
+    Decision,
+    Goal,
+    RoundSummary,
+    Sample,
+    SearchSpace,
+    SiteEvidence,
+    Verdict,
+)
+from selfsteer.steering.datasets import ContrastiveDataset
+from selfsteer.steering.model import Student
+
+# Ways to put the goal to the student. Wordings that it does not understand cost only the samples
+# that the judge then turns down.
+VARIANTS = (
+    "{goal}",
+    "Please remember: {goal}",
+    "{goal} At all times, please.",
+    "In this conversation: {goal}",
+    "No matter what, {goal}",
+)
+OPPOSITE = "Do the opposite of this: {goal}"
+FIRST_SAMPLES = 96
+
+
+class SelfController:
+    """Implements `Controller` with the student's own answers.
+
+    Args:
+        student: the model that is steered, here unsteered.
+    """
+
+    name = "self"
+
+    def __init__(self, student: Student) -> None:
+        self._student = student
+
+    def propose(self, goal: Goal, history: Sequence[RoundSummary]) -> ContrastiveSpec:
+        """Answers under the goal as instruction, against answers without any.
+
+        After a round that failed, twice the samples, and the opposite instruction joins the
+        negative side.
+        """
+        sentence = goal.text if goal.text.endswith((".", "!", "?")) else f"{goal.text}."
+        positive = tuple(variant.format(goal=sentence) for variant in VARIANTS)
+        if not history:
+            return ContrastiveSpec(
+                positive=positive,
+                negative=("",),
+                samples=FIRST_SAMPLES,
+                reason="The student answers under the goal as its instruction, and without one.",
+            )
+        return ContrastiveSpec(
+            positive=positive,
+            negative=("", OPPOSITE.format(goal=sentence)),
+            samples=FIRST_SAMPLES * 2 ** len(history),
+            reason="The last data did not carry the goal: more of it, against the opposite too.",
+        )
+
+    def confirms_pairs(self) -> bool:
+        """Only what the student's own judgement confirms is learned from."""
+        return True
+
+    def learn(self, goal: Goal, dataset: ContrastiveDataset) -> None:
+        """The student's judgement needs no examples."""
+
+    def choose(
+        self, goal: Goal, evidence: Sequence[SiteEvidence], history: Sequence[RoundSummary]
+    ) -> SearchSpace:
+        """Every layer that tells the two sides apart on held-out pairs."""
+        return search_space(evidence, history)
+
+    def judge(self, goal: Goal, samples: Sequence[Sample]) -> list[Verdict]:
+        """By the student's log-probability of yes against no."""
+        return yes_no_verdicts(self._student, goal, samples)
+
+    def reflect(self, goal: Goal, history: Sequence[RoundSummary]) -> Decision:
+        """Confirm what meets the thresholds on development probes, else revise, else give up."""
+        return next_action(goal, history)

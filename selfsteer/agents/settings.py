@@ -1,0 +1,72 @@
+"""Everything that decides the course of a run, as it is stored with it."""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from selfsteer.agents.budget import Budget
+from selfsteer.agents.types import Goal
+
+
+class Effort(BaseModel):
+    """How much is sampled at each stage.
+
+    Attributes:
+        development_prompts: probes for each candidate of the search.
+        trials_per_batch: candidates that TPE is asked for at once.
+        finalists: candidates that are looked at again.
+        finalist_samples: replies to each development probe in that second look.
+        confirmation_samples: replies to each confirmation probe.
+        report_samples: replies in all to the report probes, for each arm; 0 leaves them closed.
+        report_judged: how many of the replies to each report probe the controller judges.
+        finalist_capability: questions of the capability set asked of each finalist.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    development_prompts: int = Field(default=10, ge=2)
+    trials_per_batch: int = Field(default=12, ge=1)
+    finalists: int = Field(default=4, ge=1)
+    finalist_samples: int = Field(default=2, ge=1)
+    confirmation_samples: int = Field(default=6, ge=1)
+    report_samples: int = Field(default=416, ge=0)
+    report_judged: int = Field(default=4, ge=1)
+    finalist_capability: int = Field(default=60, ge=1)
+
+
+class RunSettings(BaseModel):
+    """What a run was asked to do.
+
+    Attributes:
+        goal: the sentence and its thresholds.
+        budget: what may be spent.
+        effort: how much is sampled.
+        seed: of every random choice.
+        method: extraction method.
+        max_new_tokens: length limit of every reply.
+        temperature: of all sampling but the capability questions.
+        use_memory: whether a remembered vector may be recalled.
+        strengths: lowest and highest strength of the search for `add`, in residual norms; None
+            leaves the range to the controller.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    goal: Goal
+    budget: Budget = Budget()
+    effort: Effort = Effort()
+    seed: int = 0
+    method: str = "mean_difference"
+    max_new_tokens: int = Field(default=80, ge=1)
+    temperature: float = Field(default=0.8, ge=0)
+    use_memory: bool = True
+    strengths: tuple[float, float] | None = None
+
+    @field_validator("strengths")
+    @classmethod
+    def _a_range(cls, strengths: tuple[float, float] | None) -> tuple[float, float] | None:
+        if strengths is not None and not 0 < strengths[0] < strengths[1] < math.inf:
+            raise ValueError("the strengths must be two numbers above 0, the lower one first")
+        return strengths

@@ -1,0 +1,65 @@
+"""The state of the graph: ids, numbers and text only.
+
+Vectors, datasets and generations live in memory under the ids that stand here; live objects (the
+student, the memory, the controller) travel in the runtime context. So a checkpoint is small and
+holds nothing that another version could not read.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+
+class LoopState(TypedDict, total=False):
+    """What the nodes hand on; every value is JSON.
+
+    Attributes:
+        run_id: the run in memory.
+        round: number of the current round, from 0.
+        spec: `ContrastiveSpec` without its dataset.
+        dataset_id: the round's pairs; None where there are too few.
+        vector_ids: the round's vectors, by site; empty where it made none.
+        pairs: pairs kept and sampled.
+        evidence: `SiteEvidence` rows.
+        space: `SearchSpace`.
+        stage: "search" or "finalists".
+        pending: `CandidateSpec`s to be evaluated next.
+        replies_id: their replies, not judged yet.
+        results: `CandidateResult`s of this round's search.
+        finalists: `CandidateResult`s of the second look.
+        history: `RoundSummary` of every round.
+        decision: the last `Decision`.
+        recalled: vector id and plan of a remembered run that is being tried; None otherwise.
+        verdict: the run's conclusion.
+        spent: `Spent`.
+    """
+
+    run_id: str
+    round: int
+    spec: dict[str, Any]
+    dataset_id: str | None
+    vector_ids: dict[str, str]
+    pairs: dict[str, int]
+    evidence: list[dict[str, Any]]
+    space: dict[str, Any]
+    stage: str
+    pending: list[dict[str, Any]]
+    replies_id: str
+    results: list[dict[str, Any]]
+    finalists: list[dict[str, Any]]
+    history: list[dict[str, Any]]
+    decision: dict[str, Any]
+    recalled: dict[str, Any] | None
+    verdict: dict[str, Any]
+    spent: dict[str, Any]
+
+
+def fresh_search(number: int) -> LoopState:
+    """What a round knows before its search begins."""
+    return {
+        "round": number,
+        "stage": "search",
+        "results": [],
+        "finalists": [],
+        "space": {},
+    }

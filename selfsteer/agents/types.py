@@ -1,0 +1,197 @@
+"""What passes between the loop and its controllers: typed, bounded, and free of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from selfsteer.agents.sites import SITES
+from selfsteer.steering.datasets import ContrastiveDataset
+from selfsteer.steering.extraction.evidence import LayerEvidence
+from selfsteer.steering.operators import OPERATORS
+
+Text = Annotated[str, Field(min_length=1, max_length=2_000)]
+Rate = Annotated[float, Field(ge=0, le=1)]
+
+
+class Record(BaseModel):
+    """Base of the types: immutable, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Thresholds(Record):
+    """When a candidate is good enough. The defaults are those of the goal's acceptance.
+
+    Attributes:
+        steerability: least mean of the judge on confirmation probes.
+        coherence: greatest perplexity ratio against the prompt-only arm's replies.
+        retention: least share of the base model's abilities that is left.
+    """
+
+    steerability: Rate = 0.85
+    coherence: float = Field(default=1.25, ge=1, le=10)
+    retention: Rate = 0.9
+
+
+class Goal(Record):
+    """What is asked for, in a sentence, and when it counts as reached."""
+
+    text: Text
+    thresholds: Thresholds = Thresholds()
+
+    @field_validator("text")
+    @classmethod
+    def _not_blank(cls, text: str) -> str:
+        if not text.strip():
+            raise ValueError("a goal needs a sentence, such as 'I want it to sound sad'")
+        return text.strip()
+
+
+class ContrastiveSpec(Record):
+    """How the contrast is to be made: the data, or the recipe for it.
+
+    Attributes:
+        positive: system prompts that ask for the goal.
+        negative: system prompts of the other side; an empty string means no system prompt.
+        dataset: ready pairs, used instead of sampling the student.
+        samples: completions to sample for each side.
+        reason: why this contrast.
+    """
+
+    positive: tuple[Text, ...] = ()
+    negative: tuple[Annotated[str, Field(max_length=2_000)], ...] = ("",)
+    dataset: ContrastiveDataset | None = None
+    samples: int = Field(default=96, ge=8, le=4_096)
+    reason: str = Field(default="", max_length=2_000)
+
+
+class CandidateSpec(Record):
+    """One point of the search: where, how and how strongly; `site` is a name in `SITES`."""
+
+    site: str
+    layer: int
+    operator: str
+    strength: float
+
+    @field_validator("site")
+    @classmethod
+    def _known_site(cls, site: str) -> str:
+        if site not in SITES:
+            raise ValueError(f"site must be one of {sorted(SITES)}, not {site!r}")
+        return site
+
+    @field_validator("operator")
+    @classmethod
+    def _known(cls, operator: str) -> str:
+        if operator not in OPERATORS:
+            raise ValueError(f"operator must be one of {sorted(OPERATORS)}, not {operator!r}")
+        return operator
+
+    @classmethod
+    def of_plan(cls, plan: Mapping[str, Any]) -> CandidateSpec | None:
+        """Read `Plan.describe`; None for a plan that no loop made: several edits, other tokens."""
+        edits = plan["edits"]
+        if len(edits) != 1 or len(edits[0]["layers"]) != 1:
+            return None
+        edit = edits[0]
+        site = next((name for name, s in SITES.items() if s.steer == edit["selector"]), None)
+        if site is None:
+            return None
+        return cls(
+            site=site,
+            layer=edit["layers"][0],
+            operator=edit["operator"],
+            strength=edit["strength"],
+        )
+
+
+class CandidateResult(CandidateSpec):
+    """A candidate and what was measured of it.
+
+    Attributes:
+        steerability: mean of the judge.
+        coherence: perplexity ratio.
+        repetition: share of repeated n-grams.
+        retention: share of abilities left; None where it was not measured at this stage.
+        n: replies judged.
+    """
+
+    steerability: Rate
+    coherence: float
+    repetition: Rate
+    retention: float | None = None
+    n: int
+
+    def spec(self) -> CandidateSpec:
+        """The candidate without its measurements."""
+        return CandidateSpec(**{name: getattr(self, name) for name in CandidateSpec.model_fields})
+
+
+class SearchSpace(Record):
+    """Where to look for a candidate.
+
+    Attributes:
+        sites: where to read and steer.
+        layers: blocks to try.
+        operators: names of operators.
+        low, high: strength range for `add`, in residual norms.
+        trials: how many candidates may be evaluated.
+        reason: why this space.
+    """
+
+    sites: tuple[str, ...] = Field(min_length=1)
+    layers: tuple[int, ...] = Field(min_length=1)
+    operators: tuple[str, ...] = Field(default=("add",), min_length=1)
+    low: float = Field(default=0.2, gt=0)
+    high: float = Field(default=3.0, gt=0)
+    trials: int = Field(default=84, ge=1, le=10_000)
+    reason: str = Field(default="", max_length=2_000)
+
+    @model_validator(mode="after")
+    def _a_range(self) -> SearchSpace:
+        if self.low > self.high:
+            raise ValueError(f"low ({self.low:g}) must not be above high ({self.high:g})")
+        return self
+
+
+class Verdict(Record):
+    """A judge's answer about one reply: the probability that it does what was asked."""
+
+    score: Rate
+
+
+class Sample(Record):
+    """A reply to be judged, with the prompt it answers."""
+
+    prompt: str
+    reply: str
+
+
+Action = Literal["confirm", "narrow", "revise_data", "give_up"]
+
+
+class Decision(Record):
+    """What the controller makes of a round, with the reason that the report shows."""
+
+    action: Action
+    candidate: CandidateSpec | None = None
+    reason: str = Field(default="", max_length=2_000)
+
+
+class SiteEvidence(LayerEvidence):
+    """What is known about one layer at one site before anything is steered there."""
+
+    site: str
+
+
+class RoundSummary(Record):
+    """What one round brought."""
+
+    number: int
+    pairs_kept: int
+    pairs_sampled: int
+    best: CandidateResult | None = None
+    decision: Decision | None = None

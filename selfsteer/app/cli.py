@@ -1,0 +1,70 @@
+"""The command line: `selfsteer COMMAND`. Mistakes end in one sentence on stderr and exit code 2."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from selfsteer import __version__
+from selfsteer.app.commands import demo, doctor, generate, history, run, vectors
+from selfsteer.app.output import literal, plain_warnings, stderr
+from selfsteer.errors import SelfsteerError
+
+MISTAKE, STOPPED = 2, 130
+
+
+class Commands(TyperGroup):
+    """A group that puts into words what ends a command before its time."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; tracebacks are left to bugs."""
+        try:
+            with plain_warnings():
+                return super().invoke(ctx)
+        except SelfsteerError as error:
+            stderr().print(literal(f"error: {error}"))
+            raise typer.Exit(MISTAKE) from error
+        except KeyboardInterrupt:
+            stderr().print("stopped")
+            raise typer.Exit(STOPPED) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Steer a language model from the inside, towards a goal stated in a sentence.",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"selfsteer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options that come before the command."""
+
+
+app.command()(demo.demo)
+app.command()(run.run)
+app.command()(run.resume)
+app.command()(history.runs)
+app.command()(history.report)
+app.command()(vectors.vectors)
+app.add_typer(vectors.vector, name="vector")
+app.command()(generate.generate)
+app.command()(doctor.doctor)
+
+
+def main() -> None:
+    """The entry point of the installed command."""
+    app()

@@ -1,0 +1,232 @@
+"""`selfsteer run` and `selfsteer resume`: the loop for one goal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from selfsteer.app import options
+from selfsteer.app.controllers import build_controller, check_controller
+from selfsteer.app.loading import load_student, open_memory
+from selfsteer.app.output import explain, literal, place, print_json, stdout
+from selfsteer.app.settings import AppSettings
+from selfsteer.errors import BudgetError, MemoryFileError, SelfsteerError
+
+if TYPE_CHECKING:
+    from selfsteer.agents.settings import RunSettings
+    from selfsteer.memory.records import Run
+
+# What people call the fields of the settings.
+_NAMES = {
+    "text": "GOAL",
+    "rounds": "--budget-rounds",
+    "candidates": "--budget-candidates",
+    "generated_tokens": "--budget-tokens",
+    "minutes": "--budget-minutes",
+    **{name: f"--{name}" for name in ("steerability", "coherence", "retention", "strengths")},
+}
+
+
+def run(
+    goal: Annotated[
+        str, typer.Argument(metavar="GOAL", help="What the student should do, in a sentence.")
+    ],
+    student: options.StudentName = "pocket",
+    controller: Annotated[str, typer.Option(help="Who decides: self or search.")] = "self",
+    dataset: Annotated[
+        Path | None, typer.Option(help="Contrastive pairs (JSON lines) for `search` to learn from.")
+    ] = None,
+    capability: Annotated[
+        Path | None,
+        typer.Option(help='Questions for retention: lines of {"question", "answers": [...]}.'),
+    ] = None,
+    strengths: Annotated[
+        str | None,
+        typer.Option(metavar="LOW:HIGH", help="Strengths to search, in residual norms."),
+    ] = None,
+    steerability: Annotated[
+        float | None, typer.Option(help="Least share of fitting replies.")
+    ] = None,
+    coherence: Annotated[float | None, typer.Option(help="Greatest perplexity ratio.")] = None,
+    retention: Annotated[float | None, typer.Option(help="Least share of abilities left.")] = None,
+    budget_rounds: Annotated[int | None, typer.Option(help="Limit of rounds.")] = None,
+    budget_candidates: Annotated[int | None, typer.Option(help="Limit of candidates.")] = None,
+    budget_tokens: Annotated[int | None, typer.Option(help="Limit of generated tokens.")] = None,
+    budget_minutes: Annotated[float | None, typer.Option(help="Limit of minutes.")] = None,
+    seed: options.Seed = 0,
+    no_memory: Annotated[
+        bool, typer.Option("--no-memory", help="Recall no vector of an earlier run.")
+    ] = False,
+    db: options.Db = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    json_: options.Json = False,
+) -> None:
+    """Steer a student towards a goal; exit code 0 if the goal is reached, 1 if it is not."""
+    limits = {
+        "rounds": budget_rounds,
+        "candidates": budget_candidates,
+        "generated_tokens": budget_tokens,
+        "minutes": budget_minutes,
+    }
+    thresholds = {"steerability": steerability, "coherence": coherence, "retention": retention}
+    settings = _settings(goal, limits, thresholds, strengths, seed, use_memory=not no_memory)
+    check_controller(controller)
+    from selfsteer.agents.loop import run_goal
+    from selfsteer.app.inputs import Inputs
+    from selfsteer.app.watch import watch
+    from selfsteer.steering.capability import load_capability
+    from selfsteer.steering.datasets import ContrastiveDataset
+
+    pairs = None if dataset is None else ContrastiveDataset.load(dataset, concept=goal)
+    questions = None if capability is None else load_capability(capability)
+    defaults = AppSettings()
+    with open_memory(db) as memory:
+        model = load_student(student, device, dtype)
+        decider = build_controller(controller, model, pairs)
+        inputs = Inputs.store(
+            memory,
+            student=student,
+            device=device or defaults.device,
+            dtype=dtype or defaults.dtype,
+            dataset=pairs,
+            capability=questions,
+        )
+        with watch(memory, settings, inputs) as listener:
+            ended = run_goal(
+                model,
+                decider,
+                memory,
+                settings,
+                capability=inputs.capability(memory),
+                listener=listener,
+            )
+    _conclude(ended, json_=json_)
+
+
+def resume(
+    run_id: options.RunId,
+    student: Annotated[
+        str | None, typer.Option(help="Where the student lies now, if it was moved.")
+    ] = None,
+    db: options.Db = None,
+    device: options.Device = None,
+    json_: options.Json = False,
+) -> None:
+    """Go on with a run that was stopped; exit codes as those of `run`."""
+    from selfsteer.agents.loop import resume_run
+    from selfsteer.agents.settings import RunSettings
+    from selfsteer.app.inputs import Inputs
+    from selfsteer.app.watch import watch
+
+    with open_memory(db) as memory:
+        stopped = memory.runs.get(run_id)
+        _check_unfinished(stopped)
+        inputs = Inputs.of_run(memory, stopped)
+        model = load_student(student or inputs.student, device or inputs.device, inputs.dtype)
+        decider = build_controller(stopped.controller, model, inputs.dataset(memory))
+        settings = RunSettings.model_validate(stopped.settings)
+        with watch(memory, settings, inputs, run_id) as listener:
+            ended = resume_run(
+                run_id,
+                model,
+                decider,
+                memory,
+                capability=inputs.capability(memory),
+                listener=listener,
+            )
+    _conclude(ended, json_=json_)
+
+
+def parse_strengths(text: str) -> tuple[float, float]:
+    """Read `LOW:HIGH`.
+
+    Raises:
+        SelfsteerError: not two numbers with a colon between them.
+    """
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        low = high = math.nan
+    if not 0 < low < high < math.inf:
+        raise SelfsteerError(
+            f"--strengths must be LOW:HIGH, two numbers above 0 such as 0.2:2.5, not {text!r}."
+        )
+    return low, high
+
+
+def _settings(
+    goal: str,
+    limits: Mapping[str, float | None],
+    thresholds: Mapping[str, float | None],
+    strengths: str | None,
+    seed: int,
+    *,
+    use_memory: bool,
+) -> RunSettings:
+    """The settings of a run; refuses what makes no sense before anything is loaded."""
+    bounds = None if strengths is None else parse_strengths(strengths)
+    from pydantic import ValidationError
+
+    from selfsteer.agents.budget import Budget
+    from selfsteer.agents.settings import RunSettings
+    from selfsteer.agents.types import Goal, Thresholds
+
+    try:
+        budget = Budget.model_validate(_given(limits))
+    except ValidationError as error:
+        raise BudgetError(explain(error, _NAMES)) from error
+    try:
+        wanted = Goal(text=goal, thresholds=Thresholds.model_validate(_given(thresholds)))
+        return RunSettings(
+            goal=wanted, budget=budget, seed=seed, use_memory=use_memory, strengths=bounds
+        )
+    except ValidationError as error:
+        raise SelfsteerError(explain(error, _NAMES)) from error
+
+
+def _given(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _check_unfinished(stopped: Run) -> None:
+    """Before the student is loaded, which takes long and would be for nothing."""
+    if stopped.status in ("accepted", "rejected"):
+        raise MemoryFileError(
+            f"Run {stopped.id} ended as {stopped.status}; there is nothing to resume."
+        )
+
+
+def _conclude(ended: Run, *, json_: bool) -> None:
+    """Print what a run came to, and set the exit code."""
+    verdict: dict[str, Any] = ended.verdict or {}
+    if json_:
+        print_json(
+            {
+                "run": ended.id,
+                "goal": ended.goal,
+                "student": ended.student,
+                "controller": ended.controller,
+                "seed": ended.seed,
+                "status": ended.status,
+                "verdict": verdict,
+                "seconds": round(ended.seconds, 3),
+            }
+        )
+    else:
+        console = stdout()
+        console.print(literal(f"{ended.status}: {verdict.get('reason', '')}"))
+        if "vector_id" in verdict:
+            console.print(
+                literal(
+                    f"vector {verdict['vector_id']}: "
+                    + place(*(verdict[name] for name in ("site", "layer", "operator", "strength")))
+                )
+            )
+        console.print(literal(f"{ended.seconds:.1f} s; for a page: selfsteer report {ended.id}"))
+    if ended.status != "accepted":
+        raise typer.Exit(1)

@@ -1,0 +1,36 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Db = Annotated[
+    Path | None,
+    typer.Option(
+        help="The memory; a new file is created. Default: SELFSTEER_DB, or selfsteer.db here.",
+        show_default=False,
+    ),
+]
+StudentName = Annotated[
+    str, typer.Option(help="The model to steer: pocket, pocket-base, a folder, or a hub name.")
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the student runs: cpu, cuda, mps. Default: SELFSTEER_DEVICE, or cpu.",
+        show_default=False,
+    ),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        help="float32, float16, bfloat16 or auto. Default: SELFSTEER_DTYPE, or float32.",
+        show_default=False,
+    ),
+]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run; see `selfsteer runs`.")]
+Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]

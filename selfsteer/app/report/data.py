@@ -1,0 +1,265 @@
+"""What a report shows, gathered from memory; nothing is measured or loaded anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from selfsteer.agents.budget import Spent
+from selfsteer.agents.context import last_user_turn
+from selfsteer.agents.settings import RunSettings
+from selfsteer.agents.types import CandidateSpec
+from selfsteer.memory.records import Candidate, Event, Run
+from selfsteer.memory.store import Memory
+from selfsteer.steering.datasets import ContrastivePair
+from selfsteer.steering.evaluate import PROMPT_ONLY
+from selfsteer.steering.prompts import Prompt
+
+_PAIRS_SHOWN = 4
+_REPORT_ARMS = ("base", "steered")  # in the order in which the loop's report node samples them
+
+
+@dataclass(frozen=True)
+class Replies:
+    """Replies of several arms to the same prompts.
+
+    Attributes:
+        split: the probes that were asked.
+        prompts: what the user said, for each reply.
+        firsts: positions of the first reply to each prompt.
+        arms: the replies, by arm.
+        steered_by: the candidate of the steered arm.
+    """
+
+    split: str
+    prompts: list[str]
+    firsts: list[int]
+    arms: dict[str, list[str]]
+    steered_by: CandidateSpec | None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One threshold of the verdict."""
+
+    name: str
+    value: float | None
+    sign: Literal["≥", "≤"]
+    limit: float
+
+    @property
+    def met(self) -> bool | None:
+        """None where nothing was measured."""
+        if self.value is None:
+            return None
+        return self.value >= self.limit if self.sign == "≥" else self.value <= self.limit
+
+
+@dataclass(frozen=True)
+class RoundView:
+    """One round, from its events; what it did not come to is missing.
+
+    Attributes:
+        proposed, collected, extracted, space, reflected: payloads of the events.
+        candidates: what was evaluated, finalists last.
+        pairs: some of the pairs that were learned from.
+    """
+
+    number: int
+    proposed: Mapping[str, Any]
+    collected: Mapping[str, Any]
+    extracted: Mapping[str, Any]
+    space: Mapping[str, Any]
+    reflected: Mapping[str, Any]
+    candidates: Sequence[Candidate]
+    pairs: Sequence[ContrastivePair]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a run has used.
+
+    Attributes:
+        evaluations: candidates, those that were looked at again counted again.
+        replies, tokens: of the replies that memory keeps; those that became pairs are not kept.
+        spent: all that was used up to the verdict; None while there is none.
+        seconds: of the whole run.
+    """
+
+    rounds: int
+    evaluations: int
+    replies: int
+    tokens: int
+    spent: Spent | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything on the page."""
+
+    run: Run
+    settings: RunSettings
+    verdict: Mapping[str, Any]
+    checks: Sequence[Check]
+    chosen: CandidateSpec | None
+    notices: Sequence[Event]
+    rounds: Sequence[RoundView]
+    judged: Sequence[Candidate]
+    samples: Replies | None
+    costs: Costs
+
+
+def gather(memory: Memory, run_id: str) -> ReportData:
+    """Read a run in whatever state it is.
+
+    Raises:
+        MemoryFileError: no such run, or an artefact of it has been altered.
+    """
+    run = memory.runs.get(run_id)
+    settings = RunSettings.model_validate(run.settings)
+    verdict: dict[str, Any] = run.verdict or {}
+    events = memory.runs.events(run_id)
+    candidates = memory.runs.candidates(run_id)
+    rounds = _rounds(memory, run_id, events, candidates)
+    fields = CandidateSpec.model_fields
+    return ReportData(
+        run=run,
+        settings=settings,
+        verdict=verdict,
+        checks=_checks(settings, verdict),
+        chosen=(
+            CandidateSpec.model_validate({name: verdict[name] for name in fields})
+            if "vector_id" in verdict
+            else None
+        ),
+        notices=[event for event in events if event.kind in ("recalled", "stale_vector")],
+        rounds=rounds,
+        judged=[c for c in candidates if c.split != "development"],
+        samples=_samples(memory, candidates),
+        costs=_costs(memory, run, candidates, events, len(rounds)),
+    )
+
+
+def tried(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The different plans of each round; of one that was evaluated twice, the longer look."""
+    best: dict[tuple[int, CandidateSpec | None], Candidate] = {}
+    for candidate in candidates:
+        key = (candidate.round, CandidateSpec.of_plan(candidate.plan))
+        if key not in best or candidate.n >= best[key].n:
+            best[key] = candidate
+    return list(best.values())
+
+
+def report_replies(memory: Memory, run_id: str) -> Replies | None:
+    """The replies to the report probes; None while these are closed."""
+    found = {row.arm: row for row in memory.runs.candidates(run_id, "report")}
+    if "steered" not in found:
+        return None
+    return _read(memory, found["steered"], "report", dict(enumerate(_REPORT_ARMS)))
+
+
+def _samples(memory: Memory, candidates: Sequence[Candidate]) -> Replies | None:
+    """The replies to show: report probes if they are open, else the best that there is."""
+    by_split = {
+        split: [c for c in candidates if c.split == split]
+        for split in ("report", "confirmation", "development")
+    }
+    if by_split["report"]:
+        return report_replies(memory, by_split["report"][0].run_id)
+    if by_split["confirmation"]:
+        last = by_split["confirmation"][-1]
+        split = "recall" if last.details.get("recalled") else "confirmation"
+        return _read(memory, last, split, {0: "steered"})
+    looks = by_split["development"]
+    if not looks:
+        return None
+    best = max(tried(looks), key=lambda c: (c.n, c.steerability or 0.0))
+    batch = [c.number for c in looks if c.generations_id == best.generations_id]
+    return _read(memory, best, "development", {best.number - min(batch): "steered"})
+
+
+def _read(
+    memory: Memory, steered: Candidate, split: str, names: Mapping[int, str]
+) -> Replies | None:
+    """The replies beside which a candidate's stand; arms without a name are left out."""
+    if steered.generations_id is None:
+        return None
+    rows = memory.get_generations(steered.generations_id)
+    reference = [row for row in rows if row["arm"] == PROMPT_ONLY]
+    named: dict[Any, str] = {**names, PROMPT_ONLY: "prompt_only"}
+    arms: dict[str, list[str]] = {name: [] for name in named.values()}
+    for row in rows:
+        if row["arm"] in named:
+            arms[named[row["arm"]]].append(row["reply"])
+    return Replies(
+        split=split,
+        prompts=[last_user_turn(Prompt.model_validate(row["prompt"])) for row in reference],
+        firsts=[index for index, row in enumerate(reference) if row["sample"] == 0],
+        arms=arms,
+        steered_by=CandidateSpec.of_plan(steered.plan),
+    )
+
+
+def _checks(settings: RunSettings, verdict: Mapping[str, Any]) -> list[Check]:
+    limits = settings.goal.thresholds
+    return [
+        Check("steerability", verdict.get("steerability"), "≥", limits.steerability),
+        Check("coherence", verdict.get("coherence"), "≤", limits.coherence),
+        Check("retention", verdict.get("retention"), "≥", limits.retention),
+    ]
+
+
+def _rounds(
+    memory: Memory, run_id: str, events: Sequence[Event], candidates: Sequence[Candidate]
+) -> list[RoundView]:
+    payloads: dict[int, dict[str, Mapping[str, Any]]] = {}
+    for event in events:
+        number = event.payload.get("round")
+        if isinstance(number, int):
+            payloads.setdefault(number, {})[event.kind] = event.payload
+    # A dataset that was given is not collected: only the round's record names it.
+    given = {turn.number: turn.dataset_id for turn in memory.runs.rounds(run_id)}
+    views = []
+    for number, by_kind in sorted(payloads.items()):
+        collected = by_kind.get("collected", {})
+        dataset_id = collected.get("dataset") or given.get(number)
+        pairs = memory.get_dataset(dataset_id).pairs if dataset_id else ()
+        views.append(
+            RoundView(
+                number=number,
+                proposed=by_kind.get("proposed", {}),
+                collected=collected or ({"pairs": len(pairs)} if pairs else {}),
+                extracted=by_kind.get("extracted", {}),
+                space=by_kind.get("search_space", {}),
+                reflected=by_kind.get("reflected", {}),
+                candidates=[
+                    c for c in candidates if c.split == "development" and c.round == number
+                ],
+                pairs=pairs[:_PAIRS_SHOWN],
+            )
+        )
+    return views
+
+
+def _costs(
+    memory: Memory,
+    run: Run,
+    candidates: Sequence[Candidate],
+    events: Sequence[Event],
+    rounds: int,
+) -> Costs:
+    ids = {c.generations_id for c in candidates if c.generations_id is not None}
+    rows = [row for name in sorted(ids) for row in memory.get_generations(name)]
+    told = next((e.payload.get("spent") for e in events if e.kind == "verdict"), None)
+    spent = None if told is None else Spent.model_validate(told)
+    kept = sum(c.split != "report" for c in candidates)
+    return Costs(
+        rounds=rounds,
+        evaluations=kept if spent is None else spent.candidates,
+        replies=len(rows),
+        tokens=sum(len(row["ids"]) for row in rows),
+        spent=spent,
+        seconds=run.seconds,
+    )

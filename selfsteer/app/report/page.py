@@ -1,0 +1,140 @@
+"""From a run in memory to one HTML file that needs nothing else.
+
+Every text goes through the template's escaping, whoever wrote it; the page allows itself no script
+and nothing from outside.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from selfsteer import __version__
+from selfsteer.agents.sites import SITES
+from selfsteer.agents.types import CandidateResult, CandidateSpec
+from selfsteer.app.output import DASH, place
+from selfsteer.app.report.data import ReportData, gather, tried
+from selfsteer.app.report.plots import DARK, LIGHT, heat_map, trade_off
+from selfsteer.errors import SelfsteerError
+from selfsteer.memory.records import Candidate
+from selfsteer.memory.store import Memory
+
+_SAMPLES_SHOWN = 8
+
+
+def write_report(memory: Memory, run_id: str, path: Path) -> None:
+    """Write the page of a run, whole or not at all.
+
+    Raises:
+        MemoryFileError: no such run.
+        SelfsteerError: the file cannot be written.
+    """
+    page = render(gather(memory, run_id))
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.write_text(page, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise SelfsteerError(
+            f"The report cannot be written to {path}: {error.strerror}; choose another place."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def render(data: ReportData) -> str:
+    """The page as text."""
+    results = {turn.number: _results(turn.candidates) for turn in data.rounds}
+    by_round = {number: found for number, found in results.items() if found}
+    points = [result for found in by_round.values() for result in found]
+    thresholds = data.settings.goal.thresholds
+    # What came from memory was no candidate of this run's search.
+    chosen = None if data.verdict.get("recalled") else data.chosen
+    plots = {}
+    if points:
+        plots = {
+            "heat_map": [heat_map(by_round, chosen, theme) for theme in (LIGHT, DARK)],
+            "trade_off": [trade_off(points, chosen, thresholds, theme) for theme in (LIGHT, DARK)],
+        }
+    return _template().render(
+        data=data,
+        plots=plots,
+        searched=chosen,
+        sample_rows=_sample_rows(data),
+        version=__version__,
+    )
+
+
+def _results(candidates: Sequence[Candidate]) -> list[CandidateResult]:
+    """Candidates as points of a plot; plans that no loop made are left out."""
+    found = []
+    for candidate in tried(candidates):
+        spec = CandidateSpec.of_plan(candidate.plan)
+        if spec is None or candidate.steerability is None or candidate.coherence is None:
+            continue
+        found.append(
+            CandidateResult(
+                **spec.model_dump(),
+                steerability=candidate.steerability,
+                coherence=candidate.coherence,
+                repetition=float(str(candidate.details.get("repetition", 0.0))),
+                retention=candidate.retention,
+                n=candidate.n,
+            )
+        )
+    return found
+
+
+def _sample_rows(data: ReportData) -> list[dict[str, str | None]]:
+    """The first reply of each arm to evenly spaced prompts: none is picked by what it says."""
+    if data.samples is None:
+        return []
+    firsts = data.samples.firsts
+    count = min(_SAMPLES_SHOWN, len(firsts))
+    chosen = [firsts[i * len(firsts) // count] for i in range(count)]
+    arms = data.samples.arms
+    return [
+        {
+            "prompt": data.samples.prompts[i],
+            **{arm: arms[arm][i] if arm in arms else None for arm in _ARMS},
+        }
+        for i in chosen
+    ]
+
+
+_ARMS = ("base", "prompt_only", "steered")
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("selfsteer.app.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["fixed"] = _fixed
+    environment.filters["interval"] = _interval
+    environment.filters["spec"] = CandidateSpec.of_plan
+    environment.globals.update(place=place, sites=SITES)
+    return environment.get_template("page.html.j2")
+
+
+def _fixed(value: Any, digits: int = 2) -> str:
+    """A number with so many digits; a dash for none."""
+    return f"{value:.{digits}f}" if isinstance(value, int | float) else DASH
+
+
+def _interval(value: Any, digits: int = 2) -> str:
+    """An interval in brackets; nothing for none."""
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return ""
+    low, high = value
+    return f"[{low:.{digits}f}, {high:.{digits}f}]"

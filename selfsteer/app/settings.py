@@ -1,0 +1,23 @@
+"""Settings that the environment may give, so that they need not be typed each time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class AppSettings(BaseSettings):
+    """Read from `SELFSTEER_DB`, `SELFSTEER_DEVICE` and `SELFSTEER_DTYPE`; an option goes before.
+
+    Attributes:
+        db: the memory.
+        device: where students run, as torch names it.
+        dtype: type of the weights in use, as `Student.load` takes it.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SELFSTEER_")
+
+    db: Path = Path("selfsteer.db")
+    device: str = "cpu"
+    dtype: str = "float32"

@@ -1,0 +1,58 @@
+"""Watching a run: what it tells is shown, and whatever stops it is put into words."""
+
+from __future__ import annotations
+
+import shlex
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from selfsteer.agents.settings import RunSettings
+from selfsteer.app.inputs import Inputs
+from selfsteer.app.output import literal, stderr
+from selfsteer.app.progress import Display
+from selfsteer.app.settings import AppSettings
+from selfsteer.errors import MemoryFileError
+from selfsteer.memory.store import Memory
+
+
+@contextmanager
+def watch(
+    memory: Memory, settings: RunSettings, inputs: Inputs, run_id: str | None = None
+) -> Iterator[Callable[[str, Mapping[str, Any]], None]]:
+    """A listener for the loop that shows the run and keeps its inputs with it.
+
+    Args:
+        inputs: what a new run is started with.
+        run_id: of a run that is resumed; a new one tells its id.
+
+    Raises:
+        typer.Exit: with code 130 on Ctrl-C, after the way to go on was printed.
+        MemoryFileError: the file of the checkpoints cannot be used.
+    """
+    known = [] if run_id is None else [run_id]
+    display = Display(stderr(), settings.goal.text, settings)
+
+    def listen(kind: str, payload: Mapping[str, Any]) -> None:
+        if kind == "started":
+            known.append(str(payload["run"]))
+            inputs.attach(memory, known[-1])
+        display(kind, payload)
+
+    try:
+        with display:
+            yield listen
+    except KeyboardInterrupt:
+        place = "" if memory.path == AppSettings().db else f" --db {shlex.quote(str(memory.path))}"
+        hint = f"; go on with: selfsteer resume {known[-1]}{place}" if known else ""
+        stderr().print(literal(f"stopped{hint}"))
+        raise typer.Exit(130) from None
+    except sqlite3.Error as error:
+        # The memory puts its own mishaps into words; the checkpoints do not.
+        raise MemoryFileError(
+            f"The checkpoints beside {memory.path} cannot be used ({error}); check the disk, or "
+            "delete the file, which loses the place of stopped runs."
+        ) from error

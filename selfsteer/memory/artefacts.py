@@ -1,0 +1,144 @@
+"""Immutable things named by their content: vectors, datasets, generated replies."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import JsonValue
+
+from selfsteer.errors import MemoryFileError
+from selfsteer.memory.connection import Connection, now
+from selfsteer.memory.records import Artefact, to_json
+from selfsteer.steering.datasets import ContrastiveDataset
+from selfsteer.steering.vectors import SteeringVector
+
+_ID_LENGTH = 16  # hex digits of the sha256, as in the ids of vectors and datasets
+_COLUMNS = "id, kind, sha256, size, meta, created"
+
+
+class Artefacts:
+    """The store of artefacts: adding the same content twice stores it once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def put_blob(
+        self,
+        kind: str,
+        data: bytes,
+        meta: Mapping[str, JsonValue] | None = None,
+        *,
+        artefact_id: str | None = None,
+    ) -> str:
+        """Store ``data`` and return its id.
+
+        The id is the start of the sha256 of the bytes, unless the content has a name of its own
+        that says the same (that of a vector leaves out when it was made). The first bytes stored
+        under an id stay.
+        """
+        digest = hashlib.sha256(data).hexdigest()
+        name = artefact_id or digest[:_ID_LENGTH]
+        row = (name, kind, digest, len(data), to_json(dict(meta or {})), now(), data)
+        with self._connection.write() as db:
+            db.execute(
+                f"INSERT INTO artefacts ({_COLUMNS}, data) VALUES (?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (id) DO NOTHING",
+                row,
+            )
+        return name
+
+    def get_blob(self, kind: str, artefact_id: str) -> bytes:
+        """The bytes of an artefact, verified.
+
+        Raises:
+            MemoryFileError: there is none of this kind and id, or its bytes have been altered.
+        """
+        rows = self._connection.query(
+            "SELECT sha256, data FROM artefacts WHERE kind = ? AND id = ?", [kind, artefact_id]
+        )
+        if not rows:
+            raise MemoryFileError(
+                f"The memory {self._connection.path} holds no {kind} {artefact_id}."
+            )
+        data = bytes(rows[0]["data"])
+        if hashlib.sha256(data).hexdigest() != rows[0]["sha256"]:
+            raise self._altered(kind, artefact_id)
+        return data
+
+    def artefacts(self, kind: str) -> list[Artefact]:
+        """What is stored of a kind, oldest first."""
+        rows = self._connection.query(
+            f"SELECT {_COLUMNS} FROM artefacts WHERE kind = ? ORDER BY created, rowid", [kind]
+        )
+        return [Artefact.from_row(row) for row in rows]
+
+    def put_vector(self, vector: SteeringVector) -> str:
+        """Store a vector under its own id."""
+        meta: dict[str, JsonValue] = {
+            "concept": vector.concept,
+            "method": vector.method,
+            "selector": vector.selector,
+            "layers": list(vector.layers),
+            "dataset_id": vector.dataset_id,
+            "student_fingerprint": vector.student_fingerprint,
+            "parents": list(vector.parents),
+        }
+        return self.put_blob("vector", vector.to_bytes(), meta, artefact_id=vector.id)
+
+    def get_vector(self, vector_id: str) -> SteeringVector:
+        """Read a vector back.
+
+        Raises:
+            MemoryFileError: unknown, or altered in the file.
+            VectorError: written by a newer format of vectors.
+        """
+        source = f"Vector {vector_id} in {self._connection.path}"
+        vector = SteeringVector.from_bytes(self.get_blob("vector", vector_id), source)
+        if vector.id != vector_id:
+            raise self._altered("vector", vector_id)
+        return vector
+
+    def vectors(self) -> list[Artefact]:
+        """All vectors, oldest first; ``meta`` holds concept, method, layers and provenance."""
+        return self.artefacts("vector")
+
+    def put_dataset(self, dataset: ContrastiveDataset) -> str:
+        """Store a dataset under its own id."""
+        meta: dict[str, JsonValue] = {"concept": dataset.concept, "pairs": len(dataset.pairs)}
+        return self.put_blob("dataset", dataset.to_jsonl().encode(), meta, artefact_id=dataset.id)
+
+    def get_dataset(self, dataset_id: str) -> ContrastiveDataset:
+        """Read a dataset back.
+
+        Raises:
+            MemoryFileError: unknown, or altered in the file.
+            DatasetError: written by a newer format of datasets.
+        """
+        data = self.get_blob("dataset", dataset_id)
+        dataset = ContrastiveDataset.from_jsonl(data.decode())
+        if dataset.id != dataset_id:
+            raise self._altered("dataset", dataset_id)
+        return dataset
+
+    def put_generations(self, rows: Sequence[Mapping[str, JsonValue]]) -> str:
+        """Store generated replies, one JSON object each."""
+        data = to_json([dict(row) for row in rows]).encode()
+        return self.put_blob("generations", data, {"rows": len(rows)})
+
+    def get_generations(self, generations_id: str) -> list[dict[str, Any]]:
+        """Read generated replies back.
+
+        Raises:
+            MemoryFileError: unknown, or altered in the file.
+        """
+        rows: list[dict[str, Any]] = json.loads(self.get_blob("generations", generations_id))
+        return rows
+
+    def _altered(self, kind: str, artefact_id: str) -> MemoryFileError:
+        return MemoryFileError(
+            f"The {kind} {artefact_id} in {self._connection.path} has been altered since it was "
+            "stored; restore the file from a backup."
+        )

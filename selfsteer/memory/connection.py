@@ -1,0 +1,150 @@
+"""One SQLite file: opening it, asking it, writing to it, and what can go wrong in plain words."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from selfsteer.errors import MemoryFileError
+
+PATIENCE = 30.0
+"""Seconds that a process waits for another one to finish writing."""
+
+# Extended result codes hold the primary one in their lowest byte.
+_PRIMARY_CODE = 0xFF
+_MISHAPS = {
+    sqlite3.SQLITE_FULL: "There is no space left for the memory {path}; free some and go on.",
+    sqlite3.SQLITE_NOTADB: (
+        "{path} is not a selfsteer memory or is damaged; choose another file or restore a backup."
+    ),
+    sqlite3.SQLITE_CORRUPT: "The memory {path} is damaged ({error}); restore it from a backup.",
+    sqlite3.SQLITE_READONLY: "The memory {path} cannot be written; it or its folder is read-only.",
+    sqlite3.SQLITE_PERM: "The memory {path} cannot be used: permission denied.",
+    sqlite3.SQLITE_CANTOPEN: "The memory {path} cannot be opened; check the path and permissions.",
+    sqlite3.SQLITE_BUSY: (
+        f"The memory {{path}} stayed in use by another process for {PATIENCE:.0f} s; try again."
+    ),
+    sqlite3.SQLITE_LOCKED: "The memory {path} is locked ({error}); try again.",
+    sqlite3.SQLITE_IOERR: "Reading or writing the memory {path} failed ({error}); check the disk.",
+    sqlite3.SQLITE_TOOBIG: "Something is too large for the memory {path} ({error}).",
+}
+
+
+def now() -> str:
+    """The time as ISO text in UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+class Connection:
+    """A connection that threads of one process may share.
+
+    Every statement runs under one lock, so that the rows of a transaction never mix with those of
+    another thread.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool) -> None:
+        """Open ``path``, and create it unless ``read_only``.
+
+        Raises:
+            MemoryFileError: the folder or the file does not exist, or cannot be opened.
+        """
+        self.path = path
+        self.read_only = read_only
+        self._lock = threading.RLock()
+        _check_place(path, must_exist=read_only)
+        mode = "ro" if read_only else "rwc"
+        with self._plain_words():
+            raw = sqlite3.connect(
+                f"{path.resolve().as_uri()}?mode={mode}",
+                uri=True,
+                timeout=PATIENCE,
+                check_same_thread=False,
+            )
+        self.db = Database(raw, execute_plugins=False)
+        with self._plain_words():
+            self.db.execute("PRAGMA foreign_keys = ON")
+
+    def query(
+        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()
+    ) -> list[dict[str, Any]]:
+        """The rows that a SELECT gives."""
+        values = dict(parameters) if isinstance(parameters, Mapping) else list(parameters)
+        with self._lock, self._plain_words():
+            return list(self.db.query(sql, values))
+
+    @contextmanager
+    def write(self) -> Iterator[Database]:
+        """One transaction: all of it is on disk when the block ends, or none of it ever.
+
+        Takes the write lock at the start, because a transaction that reads first and then wants to
+        write is refused at once, without waiting, when another process wrote in between. Blocks
+        within a block join the outer one.
+
+        Raises:
+            MemoryFileError: no space, no permission, a damaged file, or no turn in time.
+        """
+        with self._lock, self._plain_words():
+            if self.db.conn.in_transaction:
+                with self.db.atomic():
+                    yield self.db
+                return
+            self.db.conn.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.db
+                self.db.conn.execute("COMMIT")
+            except BaseException:
+                # BaseException: Ctrl-C must not leave a transaction open either.
+                self.db.rollback()
+                raise
+
+    def use_write_ahead_log(self) -> None:
+        """Let readers and one writer work side by side; the file remembers it."""
+        with self._lock, self._plain_words():
+            self.db.enable_wal()
+
+    def pragma(self, name: str) -> Any:
+        """The value of a PRAGMA."""
+        with self._lock, self._plain_words():
+            return self.db.execute(f"PRAGMA {name}").fetchone()[0]
+
+    def close(self) -> None:
+        """Close the file; nothing is lost if this is never called."""
+        with self._lock:
+            self.db.close()
+
+    @contextmanager
+    def _plain_words(self) -> Iterator[None]:
+        try:
+            yield
+        except UnicodeEncodeError as error:
+            raise MemoryFileError(
+                f"The memory {self.path} stores text in UTF-8 only, and this is not: {error}."
+            ) from error
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", None)
+            sentence = None if code is None else _MISHAPS.get(code & _PRIMARY_CODE)
+            if sentence is None:
+                raise
+            raise MemoryFileError(sentence.format(path=self.path, error=error)) from error
+
+
+def _check_place(path: Path, *, must_exist: bool) -> None:
+    """SQLite says only "unable to open database file"; say which part of the path is wrong."""
+    try:
+        if path.is_dir():
+            raise MemoryFileError(f"{path} is a folder; name a file for the memory.")
+        if not path.parent.is_dir():
+            raise MemoryFileError(
+                f"The folder {path.parent} for the memory does not exist; create it first."
+            )
+        if must_exist and not path.exists():
+            raise MemoryFileError(f"There is no memory at {path}.")
+    except OSError as error:
+        raise MemoryFileError(f"The memory {path} cannot be opened: {error.strerror}.") from error

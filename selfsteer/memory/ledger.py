@@ -1,0 +1,130 @@
+"""The record of calls that cost money: written before the request, and before the reply is read.
+
+The order of a paid call is: :meth:`Ledger.replay`; if that gives nothing, check the budget,
+:meth:`Ledger.begin`, call, :meth:`Ledger.commit`, parse, :meth:`Ledger.parsed`. A process that dies
+between ``begin`` and ``commit`` leaves an entry without a reply: it counts as spent, and asking
+again is a new ``attempt``, for a policy to allow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from selfsteer.errors import MemoryFileError
+from selfsteer.memory.connection import Connection, now
+from selfsteer.memory.records import LedgerEntry, to_json
+
+
+class PaidCall(BaseModel):
+    """What identifies a call: where in the run it is made, and the request itself.
+
+    Attributes:
+        run_id: the run that pays.
+        step: the node of the loop and its turn, for example ``propose-2``.
+        role: what the controller is asked to be.
+        attempt: 1, then 2 for a repair or for asking again.
+        request: the whole request as it goes out, without credentials.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run_id: str
+    step: str
+    role: str
+    attempt: int
+    request: JsonValue
+
+    @property
+    def request_hash(self) -> str:
+        """sha256 of the canonical JSON of the request."""
+        return hashlib.sha256(to_json(self.request).encode()).hexdigest()
+
+    @property
+    def key(self) -> str:
+        """The name of the call in the ledger; another request at the same place is another call."""
+        place = [self.run_id, self.step, self.role, self.attempt, self.request_hash]
+        return hashlib.sha256(to_json(place).encode()).hexdigest()
+
+
+class Ledger:
+    """Paid calls and their replies."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def replay(self, call: PaidCall) -> LedgerEntry | None:
+        """The entry of a call that was made before: with its reply, or ``sent`` with none."""
+        rows = self._connection.query("SELECT * FROM ledger WHERE key = ?", [call.key])
+        return LedgerEntry.from_row(rows[0]) if rows else None
+
+    def begin(self, call: PaidCall) -> None:
+        """Put a call on record, before its request leaves.
+
+        Raises:
+            MemoryFileError: the call is on record; it would be paid twice.
+        """
+        with self._connection.write() as db:
+            added = db.execute(
+                "INSERT INTO ledger (key, run_id, step, role, attempt, request_hash, request, "
+                "status, sent) VALUES (?, ?, ?, ?, ?, ?, ?, 'sent', ?) ON CONFLICT DO NOTHING",
+                [
+                    call.key,
+                    call.run_id,
+                    call.step,
+                    call.role,
+                    call.attempt,
+                    call.request_hash,
+                    to_json(call.request),
+                    now(),
+                ],
+            ).rowcount
+        if not added:
+            raise MemoryFileError(
+                f"The call {call.step}/{call.role}/{call.attempt} of run {call.run_id} has been "
+                "sent before; replay it, or ask again as a new attempt."
+            )
+
+    def commit(self, call: PaidCall, response: str, usage: Mapping[str, JsonValue]) -> None:
+        """Put the reply on record as it came, before anything reads it.
+
+        Raises:
+            MemoryFileError: the call was not begun, or has a reply.
+        """
+        self._move(
+            call,
+            "UPDATE ledger SET status = 'committed', response = :response, usage = :usage, "
+            "committed = :time WHERE key = :key AND status = 'sent'",
+            {"response": response, "usage": to_json(dict(usage))},
+        )
+
+    def parsed(self, call: PaidCall) -> None:
+        """Mark a reply as understood; repeating it changes nothing.
+
+        Raises:
+            MemoryFileError: the call has no reply.
+        """
+        self._move(
+            call,
+            "UPDATE ledger SET status = 'parsed', parsed = coalesce(parsed, :time) "
+            "WHERE key = :key AND status != 'sent'",
+            {},
+        )
+
+    def entries(self, run_id: str) -> list[LedgerEntry]:
+        """Every call of a run, in the order in which they were sent."""
+        rows = self._connection.query(
+            "SELECT * FROM ledger WHERE run_id = ? ORDER BY sent, rowid", [run_id]
+        )
+        return [LedgerEntry.from_row(row) for row in rows]
+
+    def _move(self, call: PaidCall, statement: str, values: Mapping[str, str]) -> None:
+        with self._connection.write() as db:
+            changed = db.execute(statement, {**values, "key": call.key, "time": now()}).rowcount
+        if changed != 1:
+            raise MemoryFileError(
+                f"The call {call.step}/{call.role}/{call.attempt} of run {call.run_id} is not at "
+                "this step in the ledger: begin, then commit once, then parse."
+            )

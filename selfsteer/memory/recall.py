@@ -1,0 +1,147 @@
+"""Plans that met a goal once, found again by the words of the goal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import JsonValue
+
+from selfsteer.memory.connection import Connection, now
+from selfsteer.memory.goals import content_terms, goal_key
+from selfsteer.memory.records import RecallHit, Remembered, to_json
+
+# What a reader sees of a row: the search columns stay inside.
+_COLUMNS = "id, run_id, vector_id, goal, plan, scores, fingerprint, supersedes, created"
+_CURRENT = "NOT EXISTS (SELECT 1 FROM remembered AS later WHERE later.supersedes = remembered.id)"
+
+
+class Recall:
+    """Accepted plans, to be tried again on later goals."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def remember(
+        self,
+        run_id: str,
+        vector_id: str,
+        *,
+        goal: str,
+        plan: Mapping[str, JsonValue],
+        scores: Mapping[str, JsonValue],
+        fingerprint: str,
+        supersedes: int | None = None,
+    ) -> Remembered:
+        """Remember the plan by which a run met its goal: one a run, the first one stays.
+
+        Args:
+            run_id: the accepted run.
+            vector_id: the (first) vector of the plan, already stored.
+            goal: the goal in the person's words.
+            plan: as ``Plan.describe`` gives it.
+            scores: what it scored on confirmation probes.
+            fingerprint: of the student.
+            supersedes: the id of the record that this one replaces; that one is recalled no more.
+        """
+        row = {
+            "run_id": run_id,
+            "vector_id": vector_id,
+            "goal": goal,
+            "goal_key": goal_key(goal),
+            "terms": " ".join(content_terms(goal)),
+            "plan": to_json(dict(plan)),
+            "scores": to_json(dict(scores)),
+            "fingerprint": fingerprint,
+            "supersedes": supersedes,
+            "created": now(),
+        }
+        with self._connection.write() as db:
+            db.execute(
+                f"INSERT INTO remembered ({', '.join(row)}) "
+                f"VALUES ({', '.join(f':{name}' for name in row)}) ON CONFLICT (run_id) DO NOTHING",
+                row,
+            )
+            stored = self._connection.query(
+                f"SELECT {_COLUMNS} FROM remembered WHERE run_id = ?", [run_id]
+            )
+        return Remembered.from_row(stored[0])
+
+    def remembered(self) -> list[Remembered]:
+        """Everything remembered and not superseded, oldest first."""
+        rows = self._connection.query(
+            f"SELECT {_COLUMNS} FROM remembered WHERE {_CURRENT} ORDER BY id"
+        )
+        return [Remembered.from_row(row) for row in rows]
+
+    def recall(self, goal: str, fingerprint: str, limit: int = 3) -> list[RecallHit]:
+        """Plans for this student that may meet ``goal``, the likeliest first.
+
+        The same goal comes first, the newest of several; then goals that share content words, by
+        BM25. A hit is a suggestion, to be confirmed on fresh probes before it is used.
+        """
+        return self._search(goal, "fingerprint = :fingerprint", fingerprint, limit)
+
+    def stale(self, goal: str, fingerprint: str, limit: int = 3) -> list[RecallHit]:
+        """Like :meth:`recall`, for plans of *other* students: to be named, never to be applied."""
+        return self._search(goal, "fingerprint != :fingerprint", fingerprint, limit)
+
+    def _search(self, goal: str, whose: str, fingerprint: str, limit: int) -> list[RecallHit]:
+        key, terms = goal_key(goal), content_terms(goal)
+        same = self._connection.query(
+            f"SELECT {_COLUMNS}, 0.0 AS score FROM remembered WHERE goal_key = :key AND {whose} "
+            f"AND {_CURRENT} ORDER BY id DESC LIMIT :limit",
+            {"key": key, "fingerprint": fingerprint, "limit": limit},
+        )
+        alike = self._matches(terms, whose, fingerprint, key, limit - len(same))
+        found = [self._having(term, alike) for term in terms]
+        return [
+            *(_hit(row, exact=True, coverage=1.0) for row in same),
+            *(
+                _hit(row, exact=False, coverage=sum(row["id"] in ids for ids in found) / len(terms))
+                for row in alike
+            ),
+        ]
+
+    def _matches(
+        self, terms: list[str], whose: str, fingerprint: str, key: str, limit: int
+    ) -> list[dict[str, Any]]:
+        """Rows that share a term with a goal but are not the same goal, with their score."""
+        if not terms or limit <= 0:
+            return []
+        return self._connection.query(
+            f"SELECT {_COLUMNS}, -rank AS score FROM remembered_fts "
+            "JOIN remembered ON remembered.id = remembered_fts.rowid "
+            f"WHERE remembered_fts MATCH :query AND goal_key != :key AND {whose} AND {_CURRENT} "
+            "ORDER BY rank, id DESC LIMIT :limit",
+            {
+                "query": " OR ".join(_quoted(term) for term in terms),
+                "key": key,
+                "fingerprint": fingerprint,
+                "limit": limit,
+            },
+        )
+
+    def _having(self, term: str, rows: list[dict[str, Any]]) -> set[int]:
+        """Ids of those rows that have the term; the index knows the stems, we do not."""
+        found = self._connection.query(
+            "SELECT rowid AS id FROM remembered_fts WHERE remembered_fts MATCH ? "
+            f"AND rowid IN ({', '.join('?' * len(rows))})",
+            [_quoted(term), *(row["id"] for row in rows)],
+        )
+        return {row["id"] for row in found}
+
+
+def _quoted(term: str) -> str:
+    """A term as FTS5 takes it literally; terms are letters and digits only."""
+    return f'"{term}"'
+
+
+def _hit(row: dict[str, Any], *, exact: bool, coverage: float) -> RecallHit:
+    columns = {name: value for name, value in row.items() if name != "score"}
+    return RecallHit(
+        remembered=Remembered.from_row(columns),
+        exact=exact,
+        score=row["score"],
+        coverage=coverage,
+    )

@@ -1,0 +1,198 @@
+"""The history of runs: what was asked, tried, found and concluded. Only ever added to."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from pydantic import JsonValue
+from sqlite_utils import Database
+
+from selfsteer.errors import MemoryFileError
+from selfsteer.memory.connection import Connection, now
+from selfsteer.memory.records import (
+    Candidate,
+    Event,
+    Record,
+    Round,
+    Run,
+    RunStatus,
+    Split,
+    to_json,
+)
+
+
+class Runs:
+    """Runs with their rounds, candidates and events.
+
+    Whatever a node of the loop adds has a key that it computes again when it runs again after a
+    kill; what is on record already stays, and the second attempt adds nothing.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def start(
+        self,
+        goal: str,
+        *,
+        student: str,
+        fingerprint: str,
+        controller: str,
+        seed: int,
+        settings: Mapping[str, JsonValue],
+    ) -> Run:
+        """Open a run with a fresh id."""
+        run = Run(
+            id=secrets.token_hex(4),
+            goal=goal,
+            student=student,
+            fingerprint=fingerprint,
+            controller=controller,
+            seed=seed,
+            settings=dict(settings),
+            started=now(),
+        )
+        with self._connection.write() as db:
+            _insert(db, "runs", run)
+        return run
+
+    def get(self, run_id: str) -> Run:
+        """A run as it stands.
+
+        Raises:
+            MemoryFileError: there is no such run.
+        """
+        rows = self._connection.query("SELECT * FROM runs WHERE id = ?", [run_id])
+        if not rows:
+            raise MemoryFileError(f"The memory {self._connection.path} holds no run {run_id}.")
+        return Run.from_row(rows[0])
+
+    def all(self) -> list[Run]:
+        """Every run, newest first."""
+        rows = self._connection.query("SELECT * FROM runs ORDER BY started DESC, rowid DESC")
+        return [Run.from_row(row) for row in rows]
+
+    def store_verdict(self, run_id: str, verdict: Mapping[str, JsonValue]) -> Run:
+        """Put the verdict on record; from then on report probes may be opened.
+
+        A verdict is given once: a repeated call leaves the first one.
+        """
+        with self._connection.write() as db:
+            db.execute(
+                "UPDATE runs SET verdict = ?, verdict_stored = ? "
+                "WHERE id = ? AND verdict_stored IS NULL",
+                [to_json(dict(verdict)), now(), run_id],
+            )
+            return self.get(run_id)
+
+    def finish(
+        self,
+        run_id: str,
+        status: Literal["accepted", "rejected", "failed", "stopped"],
+        *,
+        seconds: float,
+    ) -> Run:
+        """End this stretch of a run, which took ``seconds``."""
+        return self._move(run_id, status, finished=now(), seconds=seconds)
+
+    def resume(self, run_id: str) -> Run:
+        """Open a run again that was stopped, failed, or was killed while running.
+
+        Raises:
+            MemoryFileError: unknown, or ended with a verdict.
+        """
+        run = self.get(run_id)
+        if run.status in ("accepted", "rejected"):
+            raise MemoryFileError(
+                f"Run {run_id} ended as {run.status}; there is nothing to resume."
+            )
+        return self._move(run_id, "running", finished=None, seconds=0.0)
+
+    def add_round(self, turn: Round) -> None:
+        """Append a round."""
+        self._append("rounds", [turn])
+
+    def rounds(self, run_id: str) -> list[Round]:
+        """The rounds of a run, in order."""
+        rows = self._connection.query(
+            "SELECT * FROM rounds WHERE run_id = ? ORDER BY number", [run_id]
+        )
+        return [Round.from_row(row) for row in rows]
+
+    def add_candidates(self, candidates: Sequence[Candidate]) -> None:
+        """Append candidates, all or none.
+
+        Raises:
+            MemoryFileError: scores on report probes before the verdict is stored.
+        """
+        for run_id in {candidate.run_id for candidate in candidates if candidate.split == "report"}:
+            if self.get(run_id).verdict_stored is None:
+                raise MemoryFileError(
+                    f"Run {run_id} has no verdict yet; report probes are opened only after it."
+                )
+        self._append("candidates", candidates)
+
+    def candidates(self, run_id: str, split: Split | None = None) -> list[Candidate]:
+        """The candidates of a run, in the order in which they were added."""
+        rows = self._connection.query(
+            "SELECT * FROM candidates WHERE run_id = :run AND split = coalesce(:split, split) "
+            "ORDER BY rowid",
+            {"run": run_id, "split": split},
+        )
+        return [Candidate.from_row(row) for row in rows]
+
+    def add_event(
+        self,
+        run_id: str,
+        kind: str,
+        payload: Mapping[str, JsonValue],
+        *,
+        key: str | None = None,
+    ) -> None:
+        """Append an event; with a ``key``, only if the run has no event of that key."""
+        with self._connection.write() as db:
+            db.execute(
+                "INSERT INTO events (run_id, sequence, kind, key, payload, time) "
+                "SELECT :run, 1 + coalesce(max(sequence), 0), :kind, :key, :payload, :time "
+                "FROM events WHERE run_id = :run ON CONFLICT (run_id, key) DO NOTHING",
+                {
+                    "run": run_id,
+                    "kind": kind,
+                    "key": key,
+                    "payload": to_json(dict(payload)),
+                    "time": now(),
+                },
+            )
+
+    def events(self, run_id: str, after: int = 0) -> list[Event]:
+        """The events of a run whose sequence is above ``after``, in order."""
+        rows = self._connection.query(
+            "SELECT * FROM events WHERE run_id = ? AND sequence > ? ORDER BY sequence",
+            [run_id, after],
+        )
+        return [Event.from_row(row) for row in rows]
+
+    def _move(self, run_id: str, status: RunStatus, *, finished: str | None, seconds: float) -> Run:
+        with self._connection.write() as db:
+            db.execute(
+                "UPDATE runs SET status = ?, finished = ?, seconds = seconds + ? WHERE id = ?",
+                [status, finished, seconds, run_id],
+            )
+            return self.get(run_id)
+
+    def _append(self, table: str, records: Sequence[Round | Candidate]) -> None:
+        created = now()
+        with self._connection.write() as db:
+            for record in records:
+                _insert(db, table, record.model_copy(update={"created": created}))
+
+
+def _insert(db: Database, table: str, record: Record) -> None:
+    row = record.to_row()
+    columns, slots = ", ".join(row), ", ".join("?" * len(row))
+    db.execute(
+        f"INSERT INTO {table} ({columns}) VALUES ({slots}) ON CONFLICT DO NOTHING",
+        list(row.values()),
+    )

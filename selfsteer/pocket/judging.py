@@ -1,0 +1,154 @@
+"""Judging examples: a text, a request, and whether the text does what the request asks.
+
+Texts are clean, mixed, or broken in the ways in which an overdose of steering breaks them: loops,
+word salad, dropped words, a language that changes in mid-sentence. The label is always the
+oracle's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+from typing import NamedTuple
+
+from selfsteer.pocket import grammar, oracle
+from selfsteer.pocket.grammar import Attributes
+from selfsteer.pocket.lexicon import FAMILIES
+from selfsteer.pocket.wordings import ADJECTIVES, NOUNS, Split, instructions, with_article
+
+# A verdict is reasoned in a few words, "asked sea, is garden, so no": whether two things are equal
+# is learned quickly once both are said, and hardly at all while neither is.
+REQUEST_FORMATS = (
+    "Text: {text}\nRequest: {request}\nDoes it fit?",
+    "Text: {text}\nRequest: {request}\nDoes it fit?",
+    "{text}\nDoes this fit the request: {request}",
+    "Request: {request}\nText: {text}\nDoes it fit?",
+)
+FOLLOW_UPS = ("Request: {request}\nDoes it fit?", "And this request: {request}")
+ATTRIBUTE_QUESTIONS = {
+    "mood": ("Is this reply {a}?", "Is the text {a}?", "Does it sound {a}?", "Is the tone {a}?"),
+    "register": (
+        "Is this reply {a}?",
+        "Is the text {a}?",
+        "Does it sound {a}?",
+        "Is the style {a}?",
+    ),
+    "topic": ("Is this reply about {n}?", "Is the text about {n}?", "Does it mention {n}?"),
+    "language": ("Is this reply in {n}?", "Is the text in {n}?", "Is it written in {n}?"),
+    "persona": ("Does a {n} say this?", "Does it sound like a {n}?", "Is this reply by a {n}?"),
+}
+FAMILY_QUESTIONS = {
+    "mood": ("What is the mood?", "Which mood does the text have?", "How does it feel?"),
+    "register": ("What is the style?", "Which style does the text have?", "How is it phrased?"),
+    "topic": ("What is the topic?", "What is the text about?", "Which subject is it?"),
+    "language": ("Which language is it?", "What is the language?", "Which language is used?"),
+    "persona": ("Who is speaking?", "Who says this?", "Which voice is it?"),
+}
+_RATE_OF_BROKEN_TEXTS = 0.4
+
+
+class Judged(NamedTuple):
+    """A text and the attributes it was made with (broken texts may express others)."""
+
+    text: str
+    attributes: Attributes
+
+
+def draw_text(rng: Random) -> Judged:
+    """A text to judge: clean, or broken."""
+    attributes = grammar.draw_attributes(rng)
+    sentences = grammar.draw_reply(rng, attributes, rng.choice((1, 1, 2, 3)))
+    if rng.random() < _RATE_OF_BROKEN_TEXTS:
+        return Judged(_broken(rng, sentences), attributes)
+    return Judged(grammar.render_reply(sentences), attributes)
+
+
+def _broken(rng: Random, sentences: list[grammar.Sentence]) -> str:
+    if rng.random() < 0.4:  # sentences that disagree about one or more families
+        families = rng.sample(sorted(FAMILIES), rng.choice((1, 1, 2)))
+        other = {family: rng.choice(FAMILIES[family]) for family in families}
+        sentences = [s.rewritten(**other) if rng.random() < 0.5 else s for s in sentences]
+    tokens = grammar.render_reply([fit_indices(s) for s in sentences]).split(" ")
+    for _ in range(rng.choice((1, 1, 2))):
+        tokens = rng.choice((_drop, _loop, _shuffle, _insert, _cut))(rng, tokens)
+    return " ".join(tokens) or "."
+
+
+def fit_indices(sentence: grammar.Sentence) -> grammar.Sentence:
+    """Indices that also exist in the attribute values the sentence was rewritten to."""
+    registers = len(grammar.style_phrases("register", sentence.attributes.register))
+    personas = len(grammar.style_phrases("persona", sentence.attributes.persona))
+    return replace(
+        sentence,
+        register=None if sentence.register is None else sentence.register % registers,
+        persona=None if sentence.persona is None else sentence.persona % personas,
+    )
+
+
+def _drop(rng: Random, tokens: list[str]) -> list[str]:
+    rate = rng.uniform(0.1, 0.5)
+    return [token for token in tokens if rng.random() > rate]
+
+
+def _loop(rng: Random, tokens: list[str]) -> list[str]:
+    if not tokens:
+        return tokens
+    start, length = rng.randrange(len(tokens)), rng.randint(1, 6)
+    block = tokens[start : start + length]
+    times = rng.randint(2, max(2, 24 // len(block)))
+    return tokens[:start] + block * times + (tokens[start:] if rng.random() < 0.5 else [])
+
+
+def _shuffle(rng: Random, tokens: list[str]) -> list[str]:
+    span = rng.randint(3, 12)
+    start = rng.randrange(max(1, len(tokens)))
+    block = tokens[start : start + span]
+    rng.shuffle(block)
+    return tokens[:start] + block + tokens[start + span :]
+
+
+def _insert(rng: Random, tokens: list[str]) -> list[str]:
+    """Words of one value strewn in, as strong steering does."""
+    family = rng.choice([f for f in FAMILIES if f != "language"])
+    value = rng.choice(FAMILIES[family])
+    language = rng.randrange(3)
+    pool = [p[language] for f, v, p in grammar.phrases() if (f, v) == (family, value)]
+    for _ in range(rng.randint(1, 4)):
+        words = rng.choice(pool).split(" ")
+        position = rng.randint(0, len(tokens))
+        tokens = tokens[:position] + words + tokens[position:]
+    return tokens
+
+
+def _cut(rng: Random, tokens: list[str]) -> list[str]:
+    return tokens[: rng.randint(1, max(1, len(tokens)))]
+
+
+def draw_request(
+    rng: Random, text: str, attributes: Attributes, split: Split = "train"
+) -> tuple[str, dict[str, str], bool]:
+    """A request about one or two families, the values it asks for, and the oracle's answer.
+
+    About half of the requests ask for the values that the text was made with.
+    """
+    families = rng.sample(sorted(FAMILIES), rng.choice((1, 1, 1, 1, 2)))
+    asked = {family: getattr(attributes, family) for family in families}
+    if rng.random() < 0.5:
+        family = rng.choice(families)
+        asked[family] = rng.choice([v for v in FAMILIES[family] if v != asked[family]])
+    return instructions(rng, asked, split), asked, oracle.expresses(text, **asked)
+
+
+def reasoned_verdict(text: str, asked: dict[str, str]) -> str:
+    """What was asked, what the text is, and whether that fits."""
+    families = sorted(asked)
+    found = oracle.expressed(text)
+    wanted = " plus ".join(asked[family] for family in families)
+    given = " plus ".join(" and ".join(sorted(found[family])) or "none" for family in families)
+    return f"asked {wanted}, is {given}, so {'yes' if wanted == given else 'no'}"
+
+
+def attribute_question(rng: Random, family: str, value: str) -> str:
+    """A direct question about one value ("Is the text gloomy?")."""
+    table = ADJECTIVES if family in ADJECTIVES else NOUNS
+    return with_article(rng.choice(ATTRIBUTE_QUESTIONS[family]), rng.choice(table[family][value]))

@@ -1,0 +1,69 @@
+"""Rows of different lengths as one padded batch, and many rows as few batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Side = Literal["left", "right"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Token ids of B rows, padded to T.
+
+    Attributes:
+        ids: [B, T] token ids.
+        attention: [B, T], 1 for tokens and 0 for pads.
+        positions: [B, T], each token's position in its own row; 0 at pads.
+    """
+
+    ids: Tensor
+    attention: Tensor
+    positions: Tensor
+
+    @property
+    def mask(self) -> Tensor | None:
+        """The attention mask, or None where no row is padded."""
+        return None if bool(self.attention.all()) else self.attention
+
+
+def pad(rows: Sequence[Sequence[int]], pad_id: int, side: Side, device: torch.device) -> Batch:
+    """One batch of rows, filled up on `side`."""
+    lengths = torch.tensor([len(row) for row in rows])
+    width = int(lengths.max())
+    fill = [[pad_id] * (width - len(row)) for row in rows]
+    pairs = zip(rows, fill, strict=True)
+    ids = torch.tensor([[*f, *r] if side == "left" else [*r, *f] for r, f in pairs])
+    index = torch.arange(width)
+    if side == "left":
+        positions = index - (width - lengths)[:, None]
+        attention = positions >= 0
+    else:
+        positions = index.expand(len(rows), -1)
+        attention = positions < lengths[:, None]
+    positions = positions * attention
+    return Batch(ids.to(device), attention.long().to(device), positions.to(device))
+
+
+def buckets(
+    lengths: Sequence[int], token_budget: int, max_rows: int | None = None
+) -> Iterator[list[int]]:
+    """Indices of rows in batches of similar length, longest last.
+
+    A batch holds at most `token_budget` tokens, pads included, and at most `max_rows` rows; a
+    row that alone is over the budget is a batch of its own.
+    """
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        full = (len(batch) + 1) * lengths[index] > token_budget or len(batch) == max_rows
+        if batch and full:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch

@@ -1,0 +1,182 @@
+"""The decoding loop: one batch of rows, from their prompts to their replies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from selfsteer.steering import forward
+from selfsteer.steering.batching import pad
+from selfsteer.steering.cache import decoding_cache
+from selfsteer.steering.encoding import Encoded
+from selfsteer.steering.hooks import Steering
+from selfsteer.steering.masks import Index
+from selfsteer.steering.model import Student
+from selfsteer.steering.sampling import choose, uniforms
+from selfsteer.steering.selectors import Mask
+
+# Rows that are done ride along until this share of the batch is: dropping them copies the cache.
+_DROP_AT = 1 / 8
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How tokens are chosen and replies end.
+
+    Attributes:
+        temperature: 0 for the likeliest token.
+        seed: of the random streams.
+        end_ids: tokens that end a reply.
+    """
+
+    temperature: float
+    seed: int
+    end_ids: frozenset[int]
+
+
+@dataclass
+class Reply:
+    """Token ids of a reply without the one that ended it, and whether there was one."""
+
+    ids: list[int] = field(default_factory=list)
+    finished: bool = False
+
+
+@torch.inference_mode()
+def decode_batch(
+    student: Student,
+    rows: Sequence[Encoded],
+    numbers: Index,
+    limits: Index,
+    edits: Steering,
+    settings: Settings,
+) -> list[Reply]:
+    """Replies to a batch of rows.
+
+    Args:
+        rows: all rows of the call.
+        numbers: [B] which of them are in this batch; also names their random streams.
+        limits: [B] the most tokens that each reply may have.
+        edits: the steering whose hooks are in place, for all rows of the call.
+    """
+    steps = int(limits.max())
+    prompt = _Prompt(student, rows, numbers, edits, steps)
+    draws = torch.from_numpy(uniforms(settings.seed, numbers, steps)).to(student.device)
+    live = _Live(np.arange(len(numbers)), draws, prompt.lengths, prompt.attention)
+    ends = np.zeros(prompt.logits.shape[-1], dtype=bool)
+    ends[[i for i in settings.end_ids if i < len(ends)]] = True
+    tokens = np.zeros((len(numbers), steps), dtype=np.int64)
+    replies = [Reply() for _ in numbers]
+    edits.select(numbers)
+    logits = prompt.logits
+    for step in range(steps):
+        chosen = choose(logits, settings.temperature, live.draws[:, step])
+        ids = chosen.cpu().numpy()
+        tokens[live.place, step] = ids
+        ended = ends[ids]
+        for at in np.flatnonzero(~live.done & (ended | (limits[live.place] == step + 1))):
+            place = live.place[at]
+            stop = step if ended[at] else step + 1
+            replies[place] = Reply(tokens[place, :stop].tolist(), bool(ended[at]))
+            live.done[at] = True
+        if live.done.all():
+            break
+        if live.done.mean() >= _DROP_AT:
+            kept = np.flatnonzero(~live.done)
+            ids, chosen = ids[kept], live.keep(kept, chosen)
+            prompt.cache.reorder_cache(torch.from_numpy(kept).to(student.device))
+            edits.select(numbers[live.place])
+        live.said = edits.on_reply(live.said, ids[:, None])
+        seen = None if live.attention is None else live.attention[:, : prompt.width + step + 1]
+        positions = (live.lengths + step)[:, None]
+        logits = forward.logits(
+            student, chosen[:, None], seen, positions, keep=1, cache=prompt.cache
+        )[:, -1]
+    return replies
+
+
+@dataclass
+class _Live:
+    """The rows that are still in the cache.
+
+    Attributes:
+        place: [B] their places in the batch.
+        draws: [B, steps] their random numbers.
+        lengths: [B] their prompt tokens.
+        attention: [B, width + steps], or None where no prompt is padded.
+        done: [B] whether their replies have ended, so that they only ride along.
+        said: [B] ordinary tokens of their replies so far.
+    """
+
+    place: Index
+    draws: Tensor
+    lengths: Tensor
+    attention: Tensor | None
+    done: Mask = field(init=False)
+    said: Index = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.done = np.zeros(len(self.place), dtype=bool)
+        self.said = np.zeros(len(self.place), dtype=np.int64)
+
+    def keep(self, kept: Index, chosen: Tensor) -> Tensor:
+        """Drop all rows but these; returns their part of the tokens just chosen."""
+        rows = torch.from_numpy(kept).to(chosen.device)
+        self.place, self.done, self.said = self.place[kept], self.done[kept], self.said[kept]
+        self.draws, self.lengths = self.draws[rows], self.lengths[rows]
+        self.attention = None if self.attention is None else self.attention[rows]
+        return chosen[rows]
+
+
+class _Prompt:
+    """The prompts of a batch, read once each.
+
+    Attributes:
+        cache: keys and values, one row for each row of the batch.
+        logits: [B, V] for the first token of each reply.
+        lengths: [B] prompt tokens.
+        width: tokens in the cache, pads included.
+        attention: [B, width + steps] with ones for the replies; None where there are no pads.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        rows: Sequence[Encoded],
+        numbers: Index,
+        edits: Steering,
+        steps: int,
+    ) -> None:
+        first, place = _distinct(rows, numbers, edits)
+        batch = pad([rows[i].ids for i in first], student.pad_id, "left", student.device)
+        self.width = batch.ids.shape[1]
+        self.cache = decoding_cache(student.model.config, steps)
+        edits.select(first)
+        edits.on_rows("left", self.width)
+        logits = forward.logits(
+            student, batch.ids, batch.mask, batch.positions, keep=1, cache=self.cache
+        )
+        where = torch.from_numpy(place).to(student.device)
+        self.logits = logits[where, -1]
+        if len(first) < len(numbers):
+            self.cache.reorder_cache(where)
+        self.lengths = (batch.positions[:, -1] + 1)[where]
+        self.attention: Tensor | None = None
+        if (mask := batch.mask) is not None:
+            ones = mask.new_ones(len(numbers), steps)
+            self.attention = torch.cat([mask[where], ones], dim=1)
+
+
+def _distinct(rows: Sequence[Encoded], numbers: Index, edits: Steering) -> tuple[Index, Index]:
+    """Rows to read, and for each row of the batch which of those it equals."""
+    places: dict[tuple[tuple[int, ...], int], int] = {}
+    place = [
+        places.setdefault((tuple(rows[i].ids), edits.plan_on_prompt(i)), len(places))
+        for i in numbers
+    ]
+    _, first = np.unique(place, return_index=True)
+    return numbers[first], np.array(place)

@@ -1,0 +1,139 @@
+"""From prompts and replies to token ids, with a role and a special flag for every token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from selfsteer.errors import StudentError
+from selfsteer.steering.chat import Rendered, Span
+from selfsteer.steering.prompts import Example, Prompt
+
+if TYPE_CHECKING:
+    from selfsteer.steering.model import Student
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of one row, without pads; every list is as long as `ids`.
+
+    Attributes:
+        ids: token ids; `ids[:prompt_length]` is the prompt, the rest the reply.
+        prompt_length: number of prompt tokens.
+        roles: `system`, `user`, `assistant` or `text` (raw prompt) for each token; a reply is
+            always `assistant`, and scaffolding takes the role of the message that it leads to.
+        special: True for the tokenizer's special tokens and for the template's scaffolding.
+    """
+
+    ids: list[int]
+    prompt_length: int
+    roles: list[str]
+    special: list[bool]
+
+
+def encode(student: Student, item: Prompt | Example, *, close: bool = False) -> Encoded:
+    """The tokens of a prompt, or of a prompt and its reply.
+
+    Chat messages go through the chat template (up to where the student starts to speak) or,
+    where the tokenizer has none, are joined by line breaks and continued.
+
+    Args:
+        close: also append what ends a reply: the template's turn end, or the end-of-text token.
+
+    Raises:
+        StudentError: when the prompt has no tokens or the template refuses the conversation.
+    """
+    prompt, completion = (item.prompt, item.completion) if isinstance(item, Example) else (item, "")
+    rendered, from_template = _render(student, prompt)
+    ids, offsets = _tokenise(student, rendered.text)
+    roles, scaffold = _label(rendered, offsets)
+    reply = _reply_ids(student, rendered.text, completion, ids)
+    # A template writes the start token itself; plain text gets it where the tokenizer would.
+    start = [] if from_template else student.start_ids
+    ids = start + ids
+    if not ids:
+        raise StudentError("A prompt has no tokens; give it some text.")
+    if close:
+        reply += closing_ids(student)
+    special = [i in student.special_ids for i in ids + reply]
+    if from_template:
+        special[: len(ids)] = [a or b for a, b in zip(special, scaffold, strict=False)]
+    roles = roles[:1] * len(start) + roles + ["assistant"] * len(reply)
+    return Encoded(ids + reply, len(ids), roles, special)
+
+
+def closing_ids(student: Student) -> list[int]:
+    """Tokens that end a reply: the chat template's turn end, else the end-of-text token."""
+    if student.chat is not None and (closing := student.chat.closing()):
+        return _tokenise(student, closing)[0]
+    eos = student.tokenizer.eos_token_id
+    return [] if eos is None else [eos]
+
+
+def _render(student: Student, prompt: Prompt) -> tuple[Rendered, bool]:
+    if prompt.text is not None:
+        return Rendered(prompt.text, (Span(0, len(prompt.text), "text"),)), False
+    if student.chat is not None:
+        return student.chat.render(prompt.messages), True
+    spans: list[Span] = []
+    text = ""
+    for message in prompt.messages:
+        text += "\n" if text else ""
+        spans.append(Span(len(text), len(text) + len(message.content), message.role))
+        text += message.content
+    return Rendered(text, tuple(spans)), False
+
+
+def _tokenise(student: Student, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    """Ids and character offsets of a text as it stands, with no token added."""
+    tokenizer = student.tokenizer
+    if tokenizer.is_fast:
+        out = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return list(out["input_ids"]), list(out["offset_mapping"])
+    ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    # Python tokenizers report no offsets: each token is looked for where the last one ended.
+    offsets: list[tuple[int, int]] = []
+    cursor = 0
+    for index in ids:
+        piece = "" if index in student.special_ids else str(tokenizer.decode([index]))
+        start = text.find(piece, cursor) if piece else -1
+        stop = start + len(piece) if start >= 0 else cursor
+        offsets.append((max(start, cursor), stop))
+        cursor = stop
+    return ids, offsets
+
+
+def _label(rendered: Rendered, offsets: Sequence[tuple[int, int]]) -> tuple[list[str], list[bool]]:
+    """Role and scaffold flag of each prompt token from the spans that its characters meet."""
+    spans = rendered.spans
+    roles: list[str] = []
+    scaffold: list[bool] = []
+    at = 0
+    for start, stop in offsets:
+        while at < len(spans) and start >= spans[at].stop:
+            at += 1
+        inside = at < len(spans) and stop > spans[at].start and stop > start
+        roles.append(spans[at].role if at < len(spans) else _after(rendered))
+        scaffold.append(not inside)
+    return roles, scaffold
+
+
+def _after(rendered: Rendered) -> str:
+    """What follows the last message leads to the student's own turn."""
+    last = rendered.spans[-1].role if rendered.spans else "text"
+    return "text" if last == "text" else "assistant"
+
+
+def _reply_ids(student: Student, prompt: str, completion: str, ids: list[int]) -> list[int]:
+    """The reply's tokens as the student would read them after the prompt's own tokens.
+
+    Tokenised together where that leaves the prompt's tokens as they are (so that tokenizers
+    which mark word starts see the word start), otherwise on its own.
+    """
+    if not completion:
+        return []
+    joint, _ = _tokenise(student, prompt + completion)
+    if joint[: len(ids)] == ids:
+        return joint[len(ids) :]
+    return _tokenise(student, completion)[0]

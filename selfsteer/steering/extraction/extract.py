@@ -1,0 +1,90 @@
+"""From a contrastive dataset to a steering vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from selfsteer.errors import VectorError
+from selfsteer.steering.capture import Reduce
+from selfsteer.steering.datasets import ContrastiveDataset
+from selfsteer.steering.extraction.activations import ContrastiveActivations, capture_pairs
+from selfsteer.steering.extraction.registry import extract
+from selfsteer.steering.model import Student
+from selfsteer.steering.vectors import SteeringVector
+
+
+def extract_vector(
+    student: Student,
+    dataset: ContrastiveDataset,
+    *,
+    method: str = "mean_difference",
+    selector: str = "response",
+    reduce: Reduce = "mean",
+    layers: Sequence[int] | None = None,
+    activations: ContrastiveActivations | None = None,
+) -> SteeringVector:
+    """The steering vector of a dataset, with its provenance.
+
+    Args:
+        method: a name of :func:`selfsteer.steering.extraction.registry.methods`.
+        selector: which tokens; see :mod:`selfsteer.steering.selectors`.
+        reduce: the mean of the selected tokens of a text, or the last of them.
+        layers: layer numbers; None for all blocks.
+        activations: what :func:`capture_pairs` gave for the same dataset, selector, reduce and
+            layers, so that several methods share one pass; None to capture here.
+
+    Raises:
+        SelectorError: a text has no selected token.
+        StudentError: a layer does not exist.
+        DatasetError: activations that are NaN or infinite.
+        VectorError: the method is unknown, or the two sides give the same activations everywhere.
+    """
+    if activations is None:
+        activations = capture_pairs(
+            student, dataset, selector=selector, reduce=reduce, layers=layers
+        )
+    return to_vector(
+        extract(method, activations),
+        activations,
+        student,
+        dataset,
+        method=method,
+        selector=selector,
+        notes={"reduce": reduce, "pairs": activations.n_pairs},
+    )
+
+
+def to_vector(
+    directions: Tensor,
+    activations: ContrastiveActivations,
+    student: Student,
+    dataset: ContrastiveDataset,
+    *,
+    method: str,
+    selector: str,
+    notes: dict[str, str | int],
+) -> SteeringVector:
+    """Directions ``[L, D]`` with where they came from.
+
+    Raises:
+        VectorError: every direction is zero, or a value is NaN or infinite.
+    """
+    if not directions.any():
+        raise VectorError(
+            f"The two sides of the contrast for {dataset.concept!r} give the same activations at "
+            f"the tokens of '{selector}', so there is no direction; select tokens that differ."
+        )
+    return SteeringVector(
+        directions=dict(zip(activations.layers, directions, strict=True)),
+        residual_norms=dict(
+            zip(activations.layers, activations.residual_norms.tolist(), strict=True)
+        ),
+        method=method,
+        selector=selector,
+        concept=dataset.concept,
+        dataset_id=dataset.id,
+        student_fingerprint=student.fingerprint,
+        notes=notes,
+    )

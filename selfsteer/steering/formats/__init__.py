@@ -1,0 +1,1 @@
+"""File formats of steering vectors, one module each."""

@@ -1,0 +1,133 @@
+"""Steered generation: many prompts with different plans side by side."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from selfsteer.errors import PlanError, StudentError
+from selfsteer.steering.batching import buckets
+from selfsteer.steering.decoding import Reply, Settings, decode_batch
+from selfsteer.steering.encoding import Encoded, closing_ids, encode
+from selfsteer.steering.hooks import Steering, steering
+from selfsteer.steering.model import Student
+from selfsteer.steering.plan import Plan, SteeringWarning, one_per_row
+from selfsteer.steering.prompts import Prompt
+
+_MAX_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A reply.
+
+    Attributes:
+        text: the reply without special tokens.
+        ids: its tokens, without the one that ended it.
+        finished: whether the student ended it, rather than a limit on its length.
+    """
+
+    text: str
+    ids: list[int]
+    finished: bool
+
+
+def generate(
+    student: Student,
+    prompts: Sequence[Prompt],
+    plans: Plan | Sequence[Plan] | None = None,
+    *,
+    max_new_tokens: int = 96,
+    temperature: float = 1.0,
+    seed: int = 0,
+    batch_tokens: int = 32768,
+) -> list[Generation]:
+    """One reply for each prompt, in order.
+
+    Row i follows plan i (or the one plan given for all) and draws from a random stream of its
+    own that `seed` and i fix. Prompts are taken in batches of similar length; one that occurs
+    several times is read once. A reply also ends where the student's context does.
+
+    Args:
+        temperature: 0 takes the likeliest token each time.
+        batch_tokens: tokens held in the cache at once: prompts, replies and pads together.
+
+    Raises:
+        PlanError: a plan that does not fit, a wrong number of plans, a limit or temperature that
+            makes no sense.
+        SelectorError: a plan whose selector counts from the end of a reply.
+        StudentError: a prompt that fills the student's context.
+        VectorError: a vector of another student.
+
+    Warns:
+        SteeringWarning: a plan with edits changes nothing, and why.
+    """
+    _check_settings(max_new_tokens, temperature)
+    known: dict[Prompt, Encoded] = {}
+    for prompt in prompts:
+        if prompt not in known:
+            known[prompt] = encode(student, prompt)
+    rows = [known[prompt] for prompt in prompts]
+    limits = np.array([_room(student, row, max_new_tokens) for row in rows], dtype=np.int64)
+    settings = Settings(temperature, seed, end_ids(student))
+    # Equal prompts side by side, so that they fall into one batch.
+    order = np.array(sorted(range(len(rows)), key=lambda i: (len(rows[i].ids), rows[i].ids)), int)
+    sizes = [len(rows[i].ids) + max_new_tokens for i in order]
+    replies: dict[int, Reply] = {}
+    with steering(student, one_per_row(plans, len(rows)), rows, max_new_tokens) as edits:
+        warn_of_idle_plans(edits)
+        for batch in buckets(sizes, batch_tokens, _MAX_ROWS):
+            numbers = order[batch]
+            found = decode_batch(student, rows, numbers, limits[numbers], edits, settings)
+            replies.update(zip(numbers.tolist(), found, strict=True))
+    return [_generation(student, replies[i]) for i in range(len(rows))]
+
+
+def end_ids(student: Student) -> frozenset[int]:
+    """Tokens that end a reply: those of the generation config, end of text, the turn's end."""
+    configured = student.model.generation_config.eos_token_id
+    several = configured if isinstance(configured, list) else [configured]
+    closing = closing_ids(student)
+    # A turn end that is written with several ordinary tokens cannot be told from text.
+    turn = closing if len(closing) == 1 and closing[0] in student.special_ids else []
+    return frozenset(i for i in (*several, student.tokenizer.eos_token_id, *turn) if i is not None)
+
+
+def warn_of_idle_plans(edits: Steering) -> None:
+    """Say which plans change nothing, and why: silence would look like an effect of nothing."""
+    for plan, reason in edits.idle():
+        names = ", ".join(sorted({edit.vector.id for edit in plan.edits}))
+        warnings.warn(
+            f"The plan with vector {names} changes nothing: {reason}.",
+            SteeringWarning,
+            stacklevel=3,
+        )
+
+
+def _generation(student: Student, reply: Reply) -> Generation:
+    text = student.tokenizer.decode(reply.ids, skip_special_tokens=True)
+    return Generation(str(text), reply.ids, reply.finished)
+
+
+def _check_settings(max_new_tokens: int, temperature: float) -> None:
+    if max_new_tokens < 1:
+        raise PlanError(f"max_new_tokens is {max_new_tokens}; it must be 1 or more.")
+    if not math.isfinite(temperature) or temperature < 0:
+        raise PlanError(f"The temperature is {temperature}; it must be 0 or a positive number.")
+
+
+def _room(student: Student, row: Encoded, max_new_tokens: int) -> int:
+    """How many tokens the reply may have before the context is full."""
+    if student.context_length is None:
+        return max_new_tokens
+    room = student.context_length - len(row.ids)
+    if room < 1:
+        raise StudentError(
+            f"A prompt has {len(row.ids)} tokens, but {student.name} reads {student.context_length}"
+            " and needs room to reply; shorten it."
+        )
+    return min(room, max_new_tokens)

@@ -1,0 +1,114 @@
+"""Where a student's weights come from: bundled, a folder, or the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from huggingface_hub import model_info
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
+
+from selfsteer.errors import StudentError
+
+BUNDLED = ("pocket", "pocket-base")
+_HUB_TIMEOUT = 10.0  # seconds
+_logging: Any = logging  # its functions carry no types
+
+
+def load_pretrained(name: str, dtype: str, *, local_files_only: bool) -> tuple[Any, Any]:
+    """The model and the tokenizer of a bundled name, a local folder or a hub name.
+
+    Weights are read from safetensors only, and no code that comes with a model is run.
+
+    Raises:
+        StudentError: unknown name, folder without config or weights, or one that does not load.
+    """
+    source = _source(name)
+    wanted = _dtype(dtype)
+    problem = "" if source.is_local or local_files_only else _hub_problem(name)
+    local = local_files_only or source.is_local or bool(problem)
+    try:
+        with _no_progress_bar():
+            model = AutoModelForCausalLM.from_pretrained(
+                source.place, dtype=wanted, local_files_only=local, use_safetensors=True
+            )
+            tokenizer = AutoTokenizer.from_pretrained(source.place, local_files_only=local)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        raise StudentError(_failure(name, source, problem or str(error))) from error
+    return model, tokenizer
+
+
+class _Source(NamedTuple):
+    """Where the weights lie: a folder that has been checked, or a hub name."""
+
+    place: str
+    is_local: bool
+
+
+def _source(name: str) -> _Source:
+    if name in BUNDLED:
+        from selfsteer.pocket import weights_path
+
+        return _Source(str(weights_path(name)), True)
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+            raise StudentError(f"There is no folder {name}; give one that holds a model.")
+        return _Source(name, False)
+    if not (folder / "config.json").is_file():
+        raise StudentError(f"{name} holds no config.json, so it is no Hugging Face model folder.")
+    if not any(folder.glob("*.safetensors")):
+        raise StudentError(
+            f"{name} holds no weights: a *.safetensors file is needed (pickles are refused)."
+        )
+    return _Source(str(folder), True)
+
+
+def _hub_problem(name: str) -> str:
+    """Why the hub does not have this model; empty when it does.
+
+    One short question, since a load from an unreachable hub retries for half a minute.
+    """
+    try:
+        model_info(name, timeout=_HUB_TIMEOUT)
+    except Exception as error:  # whatever the client raises, the model is not to be had there
+        return str(error)
+    return ""
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    shown = _logging.is_progress_bar_enabled()
+    _logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            _logging.enable_progress_bar()
+
+
+def _dtype(name: str) -> torch.dtype | str:
+    known: Mapping[str, torch.dtype | str] = {
+        "float32": torch.float32,
+        "float16": torch.float16,
+        "bfloat16": torch.bfloat16,
+        "auto": "auto",
+    }
+    if name not in known:
+        raise StudentError(f"Unknown dtype {name!r}; it is one of {', '.join(known)}.")
+    return known[name]
+
+
+def _failure(name: str, source: _Source, reason: str) -> str:
+    reason = " ".join(reason.split())[:200]
+    if source.is_local:
+        return f"The model {name} could not be loaded ({reason})."
+    return (
+        f"Unknown student {name!r}: not bundled ({', '.join(BUNDLED)}), not a folder, and not to "
+        f"be had from the hub ({reason})."
+    )

@@ -1,0 +1,1 @@
+"""What is measured: detection, intervals, coherence, retention."""

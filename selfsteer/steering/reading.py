@@ -1,0 +1,69 @@
+"""One forward over the blocks that are needed, and nothing behind them.
+
+Hooks stand on the decoder blocks; after the deepest one that is asked for, the forward is cut
+short, so later blocks, the final norm and the language-model head never run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from selfsteer.steering.model import Student
+
+# Takes a layer's place in the request, and that layer's output [B, T, D].
+Sink = Callable[[int, Tensor], None]
+
+
+class _DeepestReached(Exception):
+    """Ends a forward after the deepest layer that is read."""
+
+
+@torch.inference_mode()
+def read_layers(student: Student, ids: Tensor, layers: Sequence[int], sink: Sink) -> None:
+    """Run the student as far as the deepest of `layers`, handing each one's output to `sink`."""
+    if not layers:
+        return
+    with _reading(student, layers, sink):
+        try:
+            student.model.base_model(input_ids=ids, use_cache=False)
+        except _DeepestReached:
+            return
+    raise AssertionError("the forward did not pass the blocks")  # a bug in finding them
+
+
+@contextmanager
+def _reading(student: Student, layers: Sequence[int], sink: Sink) -> Iterator[None]:
+    deepest = max(layers)
+    handles = []
+
+    def read(layer: int, hidden: Tensor) -> None:
+        for place, wanted in enumerate(layers):
+            if wanted == layer:
+                sink(place, hidden)
+        if layer == deepest:
+            raise _DeepestReached
+
+    def before_first(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        read(-1, args[0] if args else kwargs["hidden_states"])
+
+    def after(layer: int) -> Callable[[Any, Any, Any], None]:
+        return lambda _module, _args, output: read(
+            layer, output if isinstance(output, Tensor) else output[0]
+        )
+
+    try:
+        for layer in sorted(set(layers)):
+            if layer == -1:
+                block = student.layers[0]
+                handles.append(block.register_forward_pre_hook(before_first, with_kwargs=True))
+            else:
+                handles.append(student.layers[layer].register_forward_hook(after(layer)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

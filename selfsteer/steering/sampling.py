@@ -1,0 +1,49 @@
+"""Choosing the next token, with a random stream of its own for every row.
+
+A row's draws depend on the seed, the row's number and the step alone, so that a reply does not
+change with the rows that happen to share its batch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MASK = (1 << 64) - 1
+
+
+def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): a bijection that scatters bits."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def uniforms(seed: int, rows: NDArray[np.int64], steps: int) -> NDArray[np.float32]:
+    """[rows, steps] numbers in [0, 1): one SplitMix64 stream for each pair of seed and row."""
+    start = _mix(np.array([seed & _MASK], dtype=np.uint64) + _GOLDEN)
+    # Mixed once more than the row, or seed 1 of row 0 would be seed 0 of row 1.
+    start = _mix(start + _GOLDEN)
+    streams = _mix(start ^ _mix(rows.astype(np.uint64) + _GOLDEN))
+    counters = np.arange(1, steps + 1, dtype=np.uint64) * _GOLDEN
+    bits = _mix(streams[:, None] + counters)
+    return (bits >> np.uint64(40)).astype(np.float32) / np.float32(1 << 24)
+
+
+def choose(logits: Tensor, temperature: float, draws: Tensor) -> Tensor:
+    """One token id per row, [B], from logits [B, V].
+
+    Temperature 0 takes the likeliest token. Otherwise the token whose share of the cumulative
+    distribution holds the row's draw (inverse transform sampling), draws [B] in [0, 1).
+    """
+    if temperature == 0:
+        return logits.argmax(-1)
+    cumulative = torch.softmax(logits.float() / temperature, dim=-1).cumsum(-1)
+    total = cumulative[:, -1:]
+    # Rounding must not carry the draw past the last token that has any probability.
+    point = torch.minimum(draws[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
+    token = torch.searchsorted(cumulative, point, right=True).squeeze(-1)
+    return token.clamp(max=logits.shape[-1] - 1)

@@ -1,0 +1,146 @@
+"""How likely the student finds given replies: log-probabilities in nats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from selfsteer.errors import DatasetError
+from selfsteer.steering import forward
+from selfsteer.steering.batching import Batch, buckets, pad
+from selfsteer.steering.cache import decoding_cache
+from selfsteer.steering.encoding import encode
+from selfsteer.steering.hooks import Steering, steering
+from selfsteer.steering.masks import Index
+from selfsteer.steering.model import Student
+from selfsteer.steering.plan import Plan, one_per_row
+from selfsteer.steering.prompts import Example, Prompt
+
+
+def completion_logprobs(
+    student: Student,
+    examples: Sequence[Example],
+    plans: Plan | Sequence[Plan] | None = None,
+    *,
+    close: bool = False,
+    token_budget: int = 8192,
+) -> list[Tensor]:
+    """Log-probability of every completion token given what stands before it.
+
+    Args:
+        close: also score what ends a reply (see `encode`).
+        token_budget: tokens per forward, pads included.
+
+    Returns:
+        For each example a float32 tensor [T_i] on the CPU.
+
+    Raises:
+        DatasetError: an example without a completion.
+        PlanError, SelectorError, VectorError: as `generate` does.
+    """
+    rows = [encode(student, example, close=close) for example in examples]
+    scored = [len(row.ids) - row.prompt_length for row in rows]
+    if 0 in scored:
+        raise DatasetError(f"Example {scored.index(0)} has no completion to score; give it one.")
+    out: list[Tensor] = [torch.empty(0)] * len(rows)
+    with torch.inference_mode(), steering(student, one_per_row(plans, len(rows)), rows) as edits:
+        for chosen in buckets([len(row.ids) for row in rows], token_budget):
+            numbers = np.array(chosen)
+            batch = pad([rows[i].ids for i in chosen], student.pad_id, "left", student.device)
+            edits.select(numbers)
+            edits.on_rows("left", batch.ids.shape[1])
+            # Rows end together, so the completions are within the last tokens of the batch.
+            keep = max(scored[i] for i in chosen) + 1
+            logits = forward.logits(student, batch.ids, batch.mask, batch.positions, keep=keep)
+            found = _of_tokens(logits[:, :-1], batch.ids[:, 1 - keep :]).cpu()
+            for row, i in zip(found, chosen, strict=True):
+                out[i] = row[len(row) - scored[i] :].clone()
+    return out
+
+
+def option_logprobs(
+    student: Student,
+    prompts: Sequence[Prompt],
+    options: Sequence[str],
+    plans: Plan | Sequence[Plan] | None = None,
+    *,
+    token_budget: int = 8192,
+) -> Tensor:
+    """Log-probability of each option as the start of the reply, summed over its tokens.
+
+    Every prompt is read once, whatever the number of options.
+
+    Returns:
+        [N, O] float32 on the CPU, for N prompts and O options.
+
+    Raises:
+        DatasetError: no options, or an empty one.
+        PlanError, SelectorError, VectorError: as `generate` does.
+    """
+    if not options or "" in options:
+        raise DatasetError("Options to score must be one or more texts, none of them empty.")
+    rows = [encode(student, prompt) for prompt in prompts]
+    replies = [[_reply(student, p, option) for option in options] for p in prompts]
+    longest = max((len(ids) for several in replies for ids in several), default=0)
+    out = torch.zeros(len(rows), len(options))
+    with (
+        torch.inference_mode(),
+        steering(student, one_per_row(plans, len(rows)), rows, longest) as edits,
+    ):
+        for chosen in buckets([len(row.ids) for row in rows], token_budget):
+            numbers = np.array(chosen)
+            batch = pad([rows[i].ids for i in chosen], student.pad_id, "left", student.device)
+            edits.select(numbers)
+            edits.on_rows("left", batch.ids.shape[1])
+            several = [replies[i] for i in chosen]
+            out[chosen] = _score_options(student, batch, several, numbers, edits).cpu()
+    return out
+
+
+def _score_options(
+    student: Student,
+    batch: Batch,
+    options: Sequence[Sequence[Sequence[int]]],
+    numbers: Index,
+    edits: Steering,
+) -> Tensor:
+    """[B, O] log-probabilities of the options of each row of a batch."""
+    device = student.device
+    flat = [ids for several in options for ids in several]
+    longest = max(len(ids) for ids in flat)
+    cache: Any = decoding_cache(student.model.config, longest) if longest > 1 else None
+    first = forward.logits(student, batch.ids, batch.mask, batch.positions, keep=1, cache=cache)
+    heads = torch.tensor([[ids[0] for ids in several] for several in options], device=device)
+    scores = torch.log_softmax(first[:, -1].float(), dim=-1).gather(1, heads)
+    if longest == 1:
+        return scores
+    # The first token is known from the prompt; the others follow in one forward on its cache.
+    each = torch.arange(len(options), device=device).repeat_interleave(len(options[0]))
+    cache.reorder_cache(each)
+    tails = pad(flat, student.pad_id, "right", device)
+    edits.select(numbers[each.cpu().numpy()])
+    edits.on_reply(np.zeros(len(flat), dtype=np.int64), tails.ids[:, :-1].cpu().numpy())
+    attention = None
+    if batch.mask is not None:
+        attention = torch.cat([batch.mask[each], tails.attention[:, :-1]], dim=1)
+    positions = batch.positions[each, -1:] + 1 + torch.arange(longest - 1, device=device)
+    logits = forward.logits(
+        student, tails.ids[:, :-1], attention, positions, keep=longest - 1, cache=cache
+    )
+    rest = _of_tokens(logits, tails.ids[:, 1:]) * tails.attention[:, 1:]
+    return scores + rest.sum(-1).view_as(scores)
+
+
+def _of_tokens(logits: Tensor, ids: Tensor) -> Tensor:
+    """[B, T] log-probabilities of the tokens `ids` under logits [B, T, V]."""
+    chosen = logits.gather(-1, ids[..., None]).squeeze(-1).float()
+    return chosen - torch.logsumexp(logits.float(), dim=-1)
+
+
+def _reply(student: Student, prompt: Prompt, option: str) -> list[int]:
+    row = encode(student, Example(prompt=prompt, completion=option))
+    return row.ids[row.prompt_length :]

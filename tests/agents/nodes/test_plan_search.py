@@ -1,0 +1,109 @@
+"""What is evaluated next, and spaces in which there is nothing to search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from selfsteer.agents.budget import Budget
+from selfsteer.agents.nodes.plan_search import plan_search
+from selfsteer.agents.policy import utility
+from selfsteer.agents.state import LoopState
+from selfsteer.agents.types import CandidateResult, CandidateSpec, SearchSpace
+from selfsteer.errors import ControllerError
+from selfsteer.memory.store import Memory
+from selfsteer.steering.model import Student
+from tests.agents.doubles import EASY, Scripted, settings
+from tests.agents.test_context import build
+from tests.agents.test_policy import evidence
+
+SPACE = SearchSpace(sites=("reply",), layers=(0, 1), low=0.1, high=0.8, trials=10)
+FRESH: LoopState = {
+    "round": 0,
+    "stage": "search",
+    "space": {},
+    "results": [],
+    "finalists": [],
+    "history": [],
+    "evidence": [row.model_dump() for row in evidence(0.9, 0.8)],
+    "spent": {},
+}
+
+
+class Choosing(Scripted):
+    def __init__(self, space: SearchSpace) -> None:
+        super().__init__()
+        self.space = space
+
+    def choose(self, *_: Any) -> SearchSpace:
+        return self.space
+
+
+def measured(pending: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Results that fall with the distance from strength 0.4."""
+    return [
+        CandidateResult(
+            **row,
+            steerability=0.9 - abs(row["strength"] - 0.4),
+            coherence=1.1,
+            repetition=0,
+            n=4,
+        ).model_dump()
+        for row in pending
+    ]
+
+
+def test_first_a_grid_then_batches_then_the_best_again(memory: Memory, talker: Student) -> None:
+    context = build(memory, talker, Choosing(SPACE), settings())
+    state: LoopState = {**FRESH}
+    sizes = []
+    while state["stage"] == "search":
+        state = {**state, **plan_search(state, context)}
+        if state["stage"] == "search":
+            sizes.append(len(state["pending"]))
+            state["results"] = [*state["results"], *measured(state["pending"])]
+    assert sizes[0] == 8
+    assert sum(sizes) == SPACE.trials
+    results = [CandidateResult.model_validate(row) for row in state["results"]]
+    assert len({result.spec() for result in results}) == len(results)
+    finalists = [CandidateSpec.model_validate(row) for row in state["pending"]]
+    ranked = sorted(results, key=lambda result: -utility(result, EASY))
+    assert finalists == [result.spec() for result in ranked[:2]]
+
+
+def test_the_strengths_of_the_person_come_before_those_of_the_controller(
+    memory: Memory, talker: Student
+) -> None:
+    context = build(memory, talker, Choosing(SPACE), settings(strengths=(1.0, 2.0)))
+    pending = plan_search(FRESH, context)["pending"]
+    strengths = [row["strength"] for row in pending]
+    assert (min(strengths), max(strengths)) == (1.0, 2.0)
+
+
+@pytest.mark.parametrize(("spent", "room"), [(0, 6), (4, 2), (6, 1)])
+def test_no_batch_is_larger_than_the_budget(
+    memory: Memory, talker: Student, spent: int, room: int
+) -> None:
+    context = build(memory, talker, Choosing(SPACE), settings(budget=Budget(candidates=6)))
+    update = plan_search({**FRESH, "spent": {"candidates": spent}}, context)
+    assert len(update["pending"]) == room
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"layers": (0, 7)}, "layer 7; this round has vectors for 0, 1"),
+        ({"sites": ("reply", "start")}, "site start; this round has vectors for reply"),
+        ({"sites": ("../secret",)}, "site ../secret"),
+    ],
+)
+def test_a_space_without_vectors_is_refused(
+    memory: Memory, talker: Student, change: dict[str, Any], words: str
+) -> None:
+    space = SearchSpace.model_validate(SPACE.model_dump() | change)
+    context = build(memory, talker, Choosing(space), settings())
+    with pytest.raises(ControllerError, match="Controller scripted") as refused:
+        plan_search(FRESH, context)
+    assert words in str(refused.value)
+    assert memory.runs.events(context.run_id) == []

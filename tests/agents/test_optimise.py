@@ -1,0 +1,138 @@
+"""Candidates: inside the space, never twice, the same for the same seed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from selfsteer.agents.optimise import ABLATE_STRENGTH, GRID_STRENGTHS, first_batch, next_batch
+from selfsteer.agents.policy import search_space
+from selfsteer.agents.sites import SITES
+from selfsteer.agents.types import CandidateResult, CandidateSpec, SearchSpace, Thresholds
+from tests.agents.test_policy import evidence, summary
+
+THRESHOLDS = Thresholds()
+SPACE = SearchSpace(
+    sites=("reply",),
+    layers=(0, 1, 2, 3),
+    operators=("add", "ablate"),
+    low=0.3,
+    high=1.8,
+    trials=30,
+)
+
+
+@st.composite
+def spaces(draw: st.DrawFn) -> SearchSpace:
+    low = draw(st.floats(1e-3, 3))
+    return SearchSpace(
+        sites=tuple(draw(st.permutations(sorted(SITES)))[: draw(st.integers(1, 3))]),
+        layers=tuple(draw(st.lists(st.integers(-1, 40), min_size=1, max_size=12, unique=True))),
+        operators=tuple(draw(st.permutations(["add", "ablate"]))[: draw(st.integers(1, 2))]),
+        low=low,
+        high=low * draw(st.floats(1, 20)),
+        trials=draw(st.integers(1, 60)),
+    )
+
+
+def candidate(operator: str, layer: int, strength: float) -> CandidateSpec:
+    return CandidateSpec(site="reply", layer=layer, operator=operator, strength=strength)
+
+
+def measured(spec: CandidateSpec) -> CandidateResult:
+    """A made-up response with its best point at layer 2, strength 1."""
+    steerability = max(0.0, 0.9 - abs(spec.layer - 2) * 0.2 - abs(spec.strength - 1) * 0.4)
+    return CandidateResult(
+        **spec.model_dump(), steerability=steerability, coherence=1.1, repetition=0.0, n=8
+    )
+
+
+def inside(spec: CandidateSpec, space: SearchSpace) -> bool:
+    low, high = space.low, space.high
+    if spec.operator == "ablate":
+        low, high = 0.0, 1.0
+    return (
+        spec.site in space.sites
+        and spec.layer in space.layers
+        and spec.operator in space.operators
+        and low <= spec.strength <= high
+        and spec.strength > 0
+    )
+
+
+@given(spaces())
+def test_the_grid_is_inside_the_space_and_within_the_trials(space: SearchSpace) -> None:
+    grid = first_batch(space)
+    assert 1 <= len(grid) <= space.trials
+    assert all(inside(spec, space) for spec in grid)
+    if space.low * 1.2 < space.high:
+        assert len(set(grid)) == len(grid)
+
+
+def test_the_grid_has_every_layer_at_every_strength_where_there_is_room() -> None:
+    grid = first_batch(SPACE)
+    assert len(grid) == 4 * (GRID_STRENGTHS + 1)
+    for layer in SPACE.layers:
+        strengths = [s.strength for s in grid if s.layer == layer and s.operator == "add"]
+        assert strengths == sorted(strengths)
+        assert strengths[0] == pytest.approx(SPACE.low, rel=0.01)
+        assert strengths[-1] == pytest.approx(SPACE.high, rel=0.01)
+        assert candidate("ablate", layer, ABLATE_STRENGTH) in grid
+
+
+def test_every_site_gets_the_same_grid() -> None:
+    space = SPACE.model_copy(update={"sites": ("reply", "start"), "trials": 40})
+    grid = first_batch(space)
+    by_site = [[s.model_dump(exclude={"site"}) for s in grid if s.site == x] for x in space.sites]
+    assert by_site[0] == by_site[1]
+    assert len(grid) == 40
+
+
+def test_a_deep_student_is_searched_over_its_whole_depth() -> None:
+    """Where the trials do not suffice for every layer, some layers everywhere get the grid."""
+    grid = first_batch(
+        SearchSpace(sites=("reply",), layers=tuple(range(24)), low=0.3, high=1.8, trials=24)
+    )
+    layers = sorted({spec.layer for spec in grid})
+    assert len(grid) == 24
+    assert layers[0] < 4
+    assert layers[-1] >= 20
+    assert all(sum(s.layer == layer for s in grid) == GRID_STRENGTHS for layer in layers)
+
+
+@settings(max_examples=40, deadline=None)
+@given(spaces(), st.integers(0, 2**31), st.integers(1, 6))
+def test_later_batches_are_inside_and_new(space: SearchSpace, seed: int, count: int) -> None:
+    results = [measured(spec) for spec in first_batch(space)]
+    batch = next_batch(space, results, THRESHOLDS, count=count, seed=seed)
+    assert len(batch) <= count
+    assert len(set(batch)) == len(batch)
+    assert all(inside(spec, space) for spec in batch)
+    assert not set(batch) & {result.spec() for result in results}
+
+
+def test_later_batches_are_a_function_of_results_and_seed() -> None:
+    results = [measured(spec) for spec in first_batch(SPACE)]
+    first, again, other = (
+        next_batch(SPACE, results, THRESHOLDS, count=5, seed=seed) for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first != other
+
+
+def test_the_search_goes_where_results_are_good() -> None:
+    results = [measured(spec) for spec in first_batch(SPACE)]
+    for turn in range(4):
+        batch = next_batch(SPACE, results, THRESHOLDS, count=4, seed=turn)
+        results += [measured(spec) for spec in batch]
+    asked = results[len(first_batch(SPACE)) :]
+    assert sum(spec.layer in (1, 2, 3) for spec in asked) > len(asked) / 2
+    assert max(results, key=lambda r: r.steerability).steerability > 0.8
+
+
+@pytest.mark.parametrize("failures", range(4))
+def test_the_widened_spaces_of_later_rounds_can_be_searched(failures: int) -> None:
+    space = search_space(evidence(0.9, 0.9), [summary(None)] * failures)
+    results = [measured(spec) for spec in first_batch(space)]
+    assert next_batch(space, results, THRESHOLDS, count=3, seed=0)

@@ -1,0 +1,190 @@
+"""Which candidate is better, where to search, and what comes next."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selfsteer.agents.policy import meets, next_action, promising, search_space, utility
+from selfsteer.agents.types import (
+    CandidateResult,
+    Decision,
+    Goal,
+    RoundSummary,
+    SiteEvidence,
+    Thresholds,
+)
+
+GOAL = Goal(text="sound grumpy", thresholds=Thresholds())
+THRESHOLDS = GOAL.thresholds
+
+
+def result(**changes: object) -> CandidateResult:
+    values = {
+        "site": "reply",
+        "layer": 2,
+        "operator": "add",
+        "strength": 0.8,
+        "steerability": 0.95,
+        "coherence": 1.1,
+        "repetition": 0.1,
+        "retention": None,
+        "n": 100,
+    }
+    return CandidateResult.model_validate(values | changes)
+
+
+GOOD, BAD = result(), result(steerability=0.4)
+
+results = st.builds(
+    result,
+    steerability=st.floats(0, 1),
+    coherence=st.floats(0.2, 8),
+    repetition=st.floats(0, 1),
+    retention=st.none() | st.floats(0, 1.5),
+)
+thresholds = st.builds(
+    Thresholds, steerability=st.floats(0, 1), coherence=st.floats(1, 10), retention=st.floats(0, 1)
+)
+
+
+def summary(best: CandidateResult | None, number: int = 0, kept: int = 40) -> RoundSummary:
+    return RoundSummary(number=number, pairs_kept=kept, pairs_sampled=96, best=best)
+
+
+def evidence(*areas: float, site: str = "reply") -> list[SiteEvidence]:
+    return [
+        SiteEvidence(site=site, layer=layer, norm=1, auroc=area, effect_size=1, residual_norm=3)
+        for layer, area in enumerate(areas)
+    ]
+
+
+@given(results, thresholds, st.floats(0, 0.3))
+def test_utility_never_falls_when_a_figure_improves(
+    candidate: CandidateResult, limits: Thresholds, better: float
+) -> None:
+    improved = [
+        {"steerability": min(1.0, candidate.steerability + better)},
+        {"coherence": candidate.coherence / (1 + better)},
+        {"repetition": max(0.0, candidate.repetition - better)},
+    ]
+    if candidate.retention is not None:
+        improved.append({"retention": candidate.retention + better})
+    for change in improved:
+        other = candidate.model_copy(update=change)
+        assert utility(other, limits) >= utility(candidate, limits) - 1e-12
+
+
+def test_of_two_that_steer_alike_the_gentler_one_is_better() -> None:
+    assert utility(result(coherence=1.02), THRESHOLDS) > utility(GOOD, THRESHOLDS)
+    assert utility(result(repetition=0.02), THRESHOLDS) > utility(GOOD, THRESHOLDS)
+
+
+def test_a_cost_beyond_the_limits_outweighs_steerability() -> None:
+    strong_but_broken = result(steerability=1.0, coherence=2.5)
+    forgetful = result(steerability=1.0, retention=0.6)
+    moderate = result(steerability=0.88, coherence=1.15, retention=0.97)
+    assert utility(strong_but_broken, THRESHOLDS) < utility(moderate, THRESHOLDS)
+    assert utility(forgetful, THRESHOLDS) < utility(moderate, THRESHOLDS)
+
+
+@given(results, thresholds)
+def test_what_is_promising_would_be_accepted(
+    candidate: CandidateResult, limits: Thresholds
+) -> None:
+    """The margins ask for more than the thresholds, never for less."""
+    if promising(candidate, limits):
+        assert meets(candidate, limits)
+
+
+@pytest.mark.parametrize(
+    ("change", "passes"),
+    [
+        ({"steerability": 0.85, "coherence": 1.25, "retention": 0.9}, True),
+        ({"steerability": 0.849}, False),
+        ({"coherence": 1.251}, False),
+        ({"retention": 0.899}, False),
+        ({"retention": None}, True),
+    ],
+)
+def test_a_threshold_is_met_when_it_is_reached(change: dict[str, float], passes: bool) -> None:
+    assert meets(result(**change), THRESHOLDS) == passes
+
+
+@pytest.mark.parametrize("change", [{"steerability": 0.86}, {"coherence": 1.24}])
+def test_development_figures_need_a_margin(change: dict[str, float]) -> None:
+    assert meets(result(**change), THRESHOLDS)
+    assert not promising(result(**change), THRESHOLDS)
+
+
+def test_the_search_keeps_to_layers_with_evidence() -> None:
+    space = search_space(evidence(0.5, 0.9, 0.6, 0.8), [])
+    assert space.layers == (1, 3)
+    assert 0 < space.low < space.high
+    assert "2 of 4" in space.reason
+
+
+def test_the_search_keeps_to_sites_with_evidence() -> None:
+    both = [*evidence(0.9, 0.5), *evidence(0.5, 0.9, site="start")]
+    space = search_space(both, [])
+    assert (space.sites, space.layers) == (("reply", "start"), (0, 1))
+    start_only = [*evidence(0.5, 0.5), *evidence(0.5, 0.9, site="start")]
+    assert search_space(start_only, []).sites == ("start",)
+
+
+def test_without_evidence_every_layer_is_tried() -> None:
+    assert search_space(evidence(0.5, 0.4, 0.6), []).layers == (0, 1, 2)
+
+
+def test_the_last_layers_of_a_deep_student_are_left_out() -> None:
+    deep = search_space(evidence(*[0.9] * 30), []).layers
+    assert deep == tuple(range(24))
+    only_last = evidence(*[0.5] * 28, 0.9, 0.9)
+    assert search_space(only_last, []).layers == (28, 29)
+
+
+def test_every_failed_round_widens_the_search() -> None:
+    spaces = [search_space(evidence(0.9), [summary(BAD)] * count) for count in range(3)]
+    assert spaces[0].low > spaces[1].low > spaces[2].low
+    assert spaces[0].high < spaces[1].high < spaces[2].high
+
+
+def test_a_promising_candidate_is_confirmed() -> None:
+    decision = next_action(GOAL, [summary(GOOD)])
+    assert decision.action == "confirm"
+    assert decision.candidate == GOOD.spec()
+
+
+def test_pairs_that_fail_are_sampled_again_once() -> None:
+    barren = summary(None, kept=3)
+    first = next_action(GOAL, [barren])
+    assert first.action == "revise_data"
+    assert "3 of 96" in first.reason
+    assert next_action(GOAL, [barren, barren]).action == "give_up"
+    assert next_action(GOAL, [barren, summary(BAD), barren]).action == "revise_data"
+    assert next_action(GOAL, [summary(BAD), barren]).action == "revise_data"
+
+
+def test_a_poor_round_is_followed_by_new_data_while_it_helps() -> None:
+    better = result(steerability=0.6)
+    assert next_action(GOAL, [summary(BAD)]).action == "revise_data"
+    assert next_action(GOAL, [summary(BAD), summary(better)]).action == "revise_data"
+    assert next_action(GOAL, [summary(better), summary(BAD)]).action == "give_up"
+    assert next_action(GOAL, [summary(BAD), summary(BAD)]).action == "give_up"
+    assert next_action(GOAL, [summary(None), summary(BAD)]).action == "revise_data"
+
+
+@given(st.lists(st.none() | results, min_size=1, max_size=5), thresholds)
+def test_every_history_leads_to_a_decision_with_a_reason(
+    bests: list[CandidateResult | None], limits: Thresholds
+) -> None:
+    history = [summary(best, number) for number, best in enumerate(bests)]
+    goal = GOAL.model_copy(update={"thresholds": limits})
+    decision = next_action(goal, history)
+    assert isinstance(decision, Decision)
+    assert decision.reason
+    assert (decision.candidate is not None) == (decision.action == "confirm")
+    if decision.action == "confirm":
+        assert bests[-1] is not None
+        assert meets(bests[-1], limits)

@@ -1,0 +1,381 @@
+"""A run that is stopped anywhere ends as it would have ended, and records nothing twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.sqlite import SqliteSaver
+
+from selfsteer.agents import loop
+from selfsteer.agents.loop import resume_run, run_goal
+from selfsteer.agents.search import SearchController
+from selfsteer.errors import MemoryFileError
+from selfsteer.memory.recall import Recall
+from selfsteer.memory.records import Run
+from selfsteer.memory.runs import Runs
+from selfsteer.memory.store import Memory
+from selfsteer.steering.model import Student
+from tests.agents.doubles import EASY, Scripted, build_talker, deal_few, record, settings
+
+pytestmark = pytest.mark.usefixtures("few_probes")
+
+Place = tuple[type, str, Callable[..., bool] | None]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def split_of(name: str) -> Callable[..., bool]:
+    return lambda _self, candidates: candidates[0].split == name
+
+
+def stage_of(name: str) -> Callable[..., bool]:
+    return lambda _self, candidates: candidates[0].details.get("stage") == name
+
+
+# Node -> where it is struck: a method that it calls, and for which of the calls.
+BEFORE = {
+    "recall": (Memory, "recall", None),
+    "propose": (Scripted, "propose", None),
+    "collect": (Scripted, "judge", None),
+    "extract": (Memory, "put_vector", None),
+    "plan_search": (Scripted, "choose", None),
+    "evaluate": (Memory, "put_generations", None),
+    "judge": (Runs, "add_candidates", split_of("development")),
+    "reflect": (Runs, "add_round", None),
+    "confirm": (Runs, "add_candidates", split_of("confirmation")),
+    "remember": (Runs, "store_verdict", None),
+    "report": (Runs, "add_candidates", split_of("report")),
+}
+# What a node has written is on record, and its checkpoint is not.
+AFTER = {
+    "propose": (Runs, "add_event", lambda _self, _run, kind, *_: kind == "proposed"),
+    "collect": (Memory, "put_dataset", None),
+    "extract": (Memory, "put_vector", None),
+    "plan_search": (Runs, "add_event", lambda _self, _run, kind, *_: kind == "search_space"),
+    "evaluate": (Memory, "put_generations", None),
+    "judge": (Runs, "add_candidates", split_of("development")),
+    "judge-finalists": (Runs, "add_candidates", stage_of("finalists")),
+    "reflect": (Runs, "add_round", None),
+    "confirm": (Runs, "add_candidates", split_of("confirmation")),
+    "remember-verdict": (Runs, "store_verdict", None),
+    "remember": (Recall, "remember", None),
+    "report": (Runs, "add_candidates", split_of("report")),
+}
+
+
+def interrupt_at(kind: str) -> Callable[[str, object], None]:
+    """A listener that presses Ctrl-C when it is told of an event."""
+
+    def listen(told: str, payload: object) -> None:
+        if told == kind:
+            raise KeyboardInterrupt
+
+    return listen
+
+
+class Strike:
+    """Raises `error` once, before or after the first call of a method that `chosen` picks."""
+
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        place: Place,
+        *,
+        late: bool,
+        error: BaseException,
+    ) -> None:
+        owner, name, chosen = place
+        method = getattr(owner, name)
+        self.struck = False
+
+        def struck(*arguments: Any, **named: Any) -> Any:
+            now = not self.struck and (chosen is None or chosen(*arguments))
+            if now and not late:
+                self.struck = True
+                raise error
+            result = method(*arguments, **named)
+            if now:
+                self.struck = True
+                raise error
+            return result
+
+        monkeypatch.setattr(owner, name, struck)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    talker: Student, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, list[Any]], Run]:
+    """What a run leaves behind that nobody stops."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "deal_probes", deal_few)
+        with Memory.open(tmp_path_factory.mktemp("undisturbed") / "memory.db") as memory:
+            run = run_goal(talker, Scripted(), memory, settings())
+            return record(memory, run.id), run
+
+
+def assert_same_end(
+    memory: Memory, run: Run, undisturbed: tuple[dict[str, list[Any]], Run]
+) -> None:
+    expected, ended = undisturbed
+    found = record(memory, run.id)
+    assert run.status == ended.status == "accepted"
+    assert run.verdict == ended.verdict
+    assert found["candidates"] == expected["candidates"]
+    assert found["rounds"] == expected["rounds"]
+    assert found["events"] == expected["events"]
+    assert max(Counter(found["events"]).values()) == 1
+    assert len(memory.remembered()) == 1
+
+
+@pytest.mark.parametrize("place", BEFORE.values(), ids=BEFORE)
+def test_ctrl_c_in_any_node_then_resume(
+    talker: Student,
+    memory: Memory,
+    monkeypatch: pytest.MonkeyPatch,
+    undisturbed: tuple[dict[str, list[Any]], Run],
+    place: Place,
+) -> None:
+    strike = Strike(monkeypatch, place, late=False, error=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        run_goal(talker, Scripted(), memory, settings())
+    assert strike.struck
+    [stopped] = memory.runs.all()
+    assert stopped.status == "stopped"
+    run = resume_run(stopped.id, talker, Scripted(), memory)
+    assert_same_end(memory, run, undisturbed)
+    assert run.seconds > stopped.seconds > 0
+
+
+def test_ctrl_c_after_every_write_of_every_node(
+    talker: Student,
+    memory: Memory,
+    monkeypatch: pytest.MonkeyPatch,
+    undisturbed: tuple[dict[str, list[Any]], Run],
+) -> None:
+    """One run, stopped behind each write in turn; every node then runs again from its top."""
+    with pytest.raises(KeyboardInterrupt):
+        run_goal(talker, Scripted(), memory, settings(), listener=interrupt_at("started"))
+    [run] = memory.runs.all()
+    for node, place in AFTER.items():
+        with monkeypatch.context() as patch:
+            strike = Strike(patch, place, late=True, error=KeyboardInterrupt())
+            with pytest.raises(KeyboardInterrupt):
+                resume_run(run.id, talker, Scripted(), memory)
+            assert strike.struck, node
+        assert memory.runs.get(run.id).status == "stopped"
+    assert_same_end(memory, resume_run(run.id, talker, Scripted(), memory), undisturbed)
+
+
+def test_a_run_that_failed_can_be_resumed(
+    talker: Student,
+    memory: Memory,
+    monkeypatch: pytest.MonkeyPatch,
+    undisturbed: tuple[dict[str, list[Any]], Run],
+) -> None:
+    Strike(monkeypatch, AFTER["judge"], late=False, error=MemoryFileError("no space left"))
+    with pytest.raises(MemoryFileError, match="no space left"):
+        run_goal(talker, Scripted(), memory, settings())
+    [failed] = memory.runs.all()
+    assert failed.status == "failed"
+    assert_same_end(memory, resume_run(failed.id, talker, Scripted(), memory), undisturbed)
+
+
+CHILD = """
+import sys
+from selfsteer.agents import loop
+from selfsteer.memory.store import Memory
+from tests.agents.doubles import Scripted, build_talker, deal_few, settings
+
+loop.deal_probes = deal_few
+
+def listen(kind, payload):
+    print(kind, flush=True)
+    if kind == sys.argv[2]:
+        sys.stdin.readline()  # until the kill
+
+with Memory.open(sys.argv[1]) as memory:
+    loop.run_goal(build_talker(), Scripted(), memory, settings(), listener=listen)
+"""
+
+
+def test_kill_9_then_resume(
+    talker: Student, memory: Memory, undisturbed: tuple[dict[str, list[Any]], Run]
+) -> None:
+    """Killed in the node that judges, with its candidates on record and no checkpoint of it."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(memory.path), "evaluated"],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    told = iter(child.stdout.readline, "")
+    assert any(line.strip() == "evaluated" for line in told)
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    [killed] = memory.runs.all()
+    assert killed.status == "running"
+    assert memory.runs.candidates(killed.id)
+    assert_same_end(memory, resume_run(killed.id, talker, Scripted(), memory), undisturbed)
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_anew(
+    talker: Student, memory: Memory, undisturbed: tuple[dict[str, list[Any]], Run]
+) -> None:
+    chosen = settings()
+    run = memory.runs.start(
+        chosen.goal.text,
+        student=talker.name,
+        fingerprint=talker.fingerprint,
+        controller="scripted",
+        seed=chosen.seed,
+        settings=chosen.model_dump(mode="json"),
+    )
+    ended = resume_run(run.id, talker, Scripted(), memory)
+    assert ended.status == "accepted"
+    assert record(memory, run.id)["candidates"] == undisturbed[0]["candidates"]
+
+
+def test_a_run_killed_before_it_is_marked_as_ended_ends_at_once(
+    talker: Student, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The graph has come to its end, and its checkpoints still say so."""
+
+    class Killed(BaseException):
+        """Stands for a kill: nothing after it runs."""
+
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Runs, "finish", killed)
+        with pytest.raises(Killed):
+            run_goal(talker, Scripted(), memory, settings())
+    [run] = memory.runs.all()
+    assert run.status == "running"
+    told: list[str] = []
+    ended = resume_run(
+        run.id, talker, Scripted(), memory, listener=lambda kind, _: told.append(kind)
+    )
+    assert ended.status == "accepted"
+    assert told == []
+
+
+@pytest.mark.parametrize("kind", ["confirmed", "verdict"])
+def test_the_search_controller_judges_on_after_a_stop(
+    talker: Student, memory: Memory, kind: str
+) -> None:
+    """Its judge is fitted in the process; the next process has to fit it again."""
+
+    stop = interrupt_at(kind)
+    with pytest.raises(KeyboardInterrupt):
+        run_goal(talker, SearchController(talker), memory, settings(), listener=stop)
+    [run] = memory.runs.all()
+    ended = resume_run(run.id, talker, SearchController(talker), memory)
+    assert ended.status == "accepted"
+    assert len(memory.runs.candidates(run.id, "report")) == 3
+
+
+def test_what_ended_cannot_be_resumed(talker: Student, memory: Memory) -> None:
+    run = run_goal(talker, Scripted(), memory, settings())
+    with pytest.raises(MemoryFileError, match="ended as accepted"):
+        resume_run(run.id, talker, Scripted(), memory)
+    with pytest.raises(MemoryFileError, match="holds no run"):
+        resume_run("nothing", talker, Scripted(), memory)
+
+
+def test_a_run_is_resumed_with_its_own_student(talker: Student, memory: Memory) -> None:
+    stop = interrupt_at("started")
+    with pytest.raises(KeyboardInterrupt):
+        run_goal(talker, Scripted(), memory, settings(), listener=stop)
+    [run] = memory.runs.all()
+    with pytest.raises(MemoryFileError, match="resume it with the student it began with"):
+        resume_run(run.id, build_talker(bias=11.5), Scripted(), memory)
+    assert memory.runs.get(run.id).status == "stopped"
+
+
+def checkpoints_of(memory: Memory) -> Path:
+    return memory.path.with_name(f"{memory.path.name}.checkpoints")
+
+
+def counted(memory: Memory) -> list[int]:
+    with sqlite3.connect(checkpoints_of(memory)) as connection:
+        return [
+            connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            for table in ("checkpoints", "writes")
+        ]
+
+
+def only_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and only_plain(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(only_plain, value))
+    return value is None or type(value) in (str, int, float, bool)
+
+
+@pytest.mark.parametrize("kind", ["evaluated", "reported"])
+def test_checkpoints_lie_beside_the_database_and_hold_plain_values_only(
+    talker: Student, memory: Memory, kind: str
+) -> None:
+    stop = interrupt_at(kind)
+    with pytest.raises(KeyboardInterrupt):
+        run_goal(talker, Scripted(), memory, settings(), listener=stop)
+    [run] = memory.runs.all()
+    unserialised: list[Any] = []
+
+    class Watching(JsonPlusSerializer):
+        def loads_typed(self, data: tuple[str, bytes]) -> Any:
+            value = super().loads_typed(data)
+            unserialised.append(value)
+            return value
+
+    with sqlite3.connect(checkpoints_of(memory)) as connection:
+        saver = SqliteSaver(connection, serde=Watching(allowed_msgpack_modules=[]))
+        saved = list(saver.list({"configurable": {"thread_id": run.id}}))
+        types = connection.execute("SELECT type FROM checkpoints UNION SELECT type FROM writes")
+        assert {row[0] for row in types} <= {"msgpack", "null"}
+    assert len(saved) > 3
+    assert len(unserialised) > len(saved)
+    states = [checkpoint.checkpoint["channel_values"] for checkpoint in saved]
+    assert all(only_plain(state) for state in states)
+    resume_run(run.id, talker, Scripted(), memory)
+    assert counted(memory) == [0, 0]
+
+
+def test_the_end_of_one_run_leaves_the_checkpoints_of_another(
+    talker: Student, memory: Memory
+) -> None:
+    stop = interrupt_at("extracted")
+    with pytest.raises(KeyboardInterrupt):
+        run_goal(talker, Scripted(), memory, settings(), listener=stop)
+    [stopped] = memory.runs.all()
+    run_goal(talker, Scripted(), memory, settings(goal="sound grumpy"))
+    assert counted(memory)[0] > 0
+    told: list[str] = []
+    resume_run(stopped.id, talker, Scripted(), memory, listener=lambda kind, _: told.append(kind))
+    assert told[0] == "extracted"
+    assert counted(memory) == [0, 0]
+
+
+def test_damaged_checkpoints_are_named_in_one_sentence(talker: Student, memory: Memory) -> None:
+    checkpoints_of(memory).write_bytes(b"no database" * 100)
+    with pytest.raises(MemoryFileError, match="checkpoints") as raised:
+        run_goal(talker, Scripted(), memory, settings(thresholds=EASY))
+    assert "\n" not in str(raised.value)
+    [run] = memory.runs.all()
+    assert run.status == "failed"
+    checkpoints_of(memory).unlink()
+    assert resume_run(run.id, talker, Scripted(), memory).status == "accepted"

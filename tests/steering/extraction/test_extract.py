@@ -1,0 +1,71 @@
+"""From a dataset to a vector."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from selfsteer.errors import SelectorError, VectorError
+from selfsteer.steering.datasets import ContrastiveDataset, ContrastivePair
+from selfsteer.steering.extraction.activations import capture_pairs
+from selfsteer.steering.extraction.extract import extract_vector
+from selfsteer.steering.model import Student
+from selfsteer.steering.prompts import Example, Prompt
+from selfsteer.steering.vectors import SteeringVector
+
+
+def dataset(*replies: tuple[str, str]) -> ContrastiveDataset:
+    prompt = Prompt.chat("How are you?")
+    return ContrastiveDataset(
+        concept="glad",
+        pairs=tuple(
+            ContrastivePair(
+                positive=Example(prompt=prompt, completion=glad),
+                negative=Example(prompt=prompt, completion=sad),
+            )
+            for glad, sad in replies
+        ),
+    )
+
+
+REPLIES = dataset(("so glad", "so sad"), ("wonderful", "dire"), ("good day", "bad day"))
+
+
+def test_carries_directions_norms_and_provenance(llama: Student) -> None:
+    vector = extract_vector(llama, REPLIES)
+    activations = capture_pairs(llama, REPLIES)
+    assert vector.layers == tuple(range(llama.n_layers))
+    for place, layer in enumerate(vector.layers):
+        mean = (activations.positive[place] - activations.negative[place]).mean(dim=0)
+        torch.testing.assert_close(vector.directions[layer], mean)
+        assert vector.residual_norms[layer] == pytest.approx(
+            float(activations.residual_norms[place])
+        )
+    assert vector.method == "mean_difference"
+    assert vector.selector == "response"
+    assert vector.concept == "glad"
+    assert vector.dataset_id == REPLIES.id
+    assert vector.student_fingerprint == llama.fingerprint
+    assert vector.notes == {"reduce": "mean", "pairs": 3}
+    vector.check_student(llama)
+    assert SteeringVector.from_bytes(vector.to_bytes()) == vector
+
+
+def test_methods_share_activations(llama: Student) -> None:
+    activations = capture_pairs(llama, REPLIES, layers=[-1, 1])
+    shared = extract_vector(llama, REPLIES, method="pca", activations=activations)
+    alone = extract_vector(llama, REPLIES, method="pca", layers=[-1, 1])
+    assert shared == alone
+    assert shared.layers == (-1, 1)
+
+
+def test_two_sides_that_are_alike_give_no_vector(llama: Student) -> None:
+    with pytest.raises(VectorError, match="same activations"):
+        extract_vector(llama, dataset(("same", "same")))
+
+
+def test_a_reply_is_needed_for_the_response(llama: Student) -> None:
+    bare = ContrastiveDataset.from_jsonl('{"positive": "glad", "negative": "sad"}', concept="glad")
+    with pytest.raises(SelectorError):
+        extract_vector(llama, bare)
+    assert extract_vector(llama, bare, selector="prompt[-1]").d_model == llama.d_model

@@ -1,0 +1,158 @@
+"""Reading activations: the right values, in order, with no more work than needed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from selfsteer.errors import SelectorError, StudentError
+from selfsteer.steering.capture import capture, capture_moments, capture_tokens
+from selfsteer.steering.encoding import Encoded, encode
+from selfsteer.steering.model import Student
+from selfsteer.steering.prompts import Example, Prompt
+from selfsteer.steering.selectors import parse
+from tests.steering.students import BLOCKS, WIDTH, build_student, hook_count
+
+LENGTHS = (3, 30, 1, 12, 30, 7)
+EXAMPLES = [
+    Example(prompt=Prompt.chat("ab" * (n % 4 + 1)), completion="xyz"[i % 3] * n)
+    for i, n in enumerate(LENGTHS)
+]
+
+
+def residuals(student: Student, row: Encoded) -> torch.Tensor:
+    """[blocks, T, D] from transformers' own record of one unpadded row: the embedding output and
+    every block but the last, which it only keeps after the final norm."""
+    with torch.no_grad():
+        out = student.model(torch.tensor([row.ids]), output_hidden_states=True)
+    return torch.cat(out.hidden_states[:-1])
+
+
+@pytest.mark.parametrize("token_budget", [1, 64, 4096])
+def test_means_are_those_of_transformers(student: Student, token_budget: int) -> None:
+    layers = (1, -1, 0)
+    found = capture(student, EXAMPLES, layers, token_budget=token_budget)
+    assert found.layers == layers
+    assert found.values.shape == (3, len(EXAMPLES), WIDTH)
+    assert found.values.dtype == torch.float32
+    for n, example in enumerate(EXAMPLES):
+        row = encode(student, example)
+        reply = residuals(student, row)[:, row.prompt_length :].double()
+        for place, layer in enumerate(layers):
+            expected = reply[layer + 1]
+            torch.testing.assert_close(
+                found.values[place, n].double(), expected.mean(0), atol=1e-5, rtol=1e-5
+            )
+            norm = found.norms[place, n].item()
+            assert norm == pytest.approx(expected.norm(dim=-1).mean().item(), rel=1e-5)
+
+
+def test_the_last_block_is_read_before_the_final_norm(llama: Student) -> None:
+    row = encode(llama, EXAMPLES[0])
+    last = capture_tokens(llama, [row], [BLOCKS - 1], "all + special")[0]
+    with torch.no_grad():
+        normed = llama.model.model.norm(last)
+        expected = llama.model.model(torch.tensor([row.ids])).last_hidden_state
+    torch.testing.assert_close(normed, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_all_blocks_are_the_default(llama: Student) -> None:
+    assert capture(llama, EXAMPLES).layers == tuple(range(BLOCKS))
+
+
+def test_last_takes_the_last_selected_token(student: Student) -> None:
+    found = capture(student, EXAMPLES, [1], "user[0:2]", reduce="last")
+    for n, example in enumerate(EXAMPLES):
+        row = encode(student, example)
+        at = np.flatnonzero(parse("user[0:2]").mask(row))[-1]
+        expected = residuals(student, row)[2, at]
+        torch.testing.assert_close(found.values[0, n], expected, atol=1e-5, rtol=1e-5)
+        assert found.norms[0, n].item() == pytest.approx(expected.norm().item(), rel=1e-5)
+
+
+def test_single_tokens_are_ragged_and_in_order(student: Student) -> None:
+    found = capture_tokens(student, EXAMPLES, [-1, 1], "all + special", token_budget=64)
+    for values, example in zip(found, EXAMPLES, strict=True):
+        row = encode(student, example)
+        assert values.shape == (2, len(row.ids), WIDTH)
+        expected = residuals(student, row)[[0, 2]]
+        torch.testing.assert_close(values, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_moments_are_those_of_all_tokens(student: Student) -> None:
+    layers = [-1, 0, 1]
+    found = capture_moments(student, EXAMPLES, layers, "response", second=True, token_budget=64)
+    tokens = torch.cat(capture_tokens(student, EXAMPLES, layers, "response"), dim=1).double()
+    assert found.n == tokens.shape[1] == sum(LENGTHS)
+    assert found.second is not None
+    square = torch.einsum("lnd,lne->lde", tokens, tokens) / found.n
+    torch.testing.assert_close(found.mean.double(), tokens.mean(1), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found.second.double(), square, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        found.norm.double(), tokens.norm(dim=-1).mean(1), atol=1e-5, rtol=1e-5
+    )
+    assert capture_moments(student, EXAMPLES, layers).second is None
+
+
+def test_bfloat16_students_give_float32_values(llama: Student) -> None:
+    student = build_student("llama")
+    student.model.to(torch.bfloat16)
+    found = capture(student, EXAMPLES, [0]).values
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, capture(llama, EXAMPLES, [0]).values, atol=0.1, rtol=0.1)
+
+
+def test_nothing_behind_the_deepest_layer_runs(student: Student) -> None:
+    ran: list[str] = []
+    behind = {"head": student.model.get_output_embeddings(), "block 2": student.layers[2]}
+    handles = [
+        module.register_forward_hook(lambda *_, name=name: ran.append(name))
+        for name, module in behind.items()
+    ]
+    capture(student, EXAMPLES, [-1, 1])
+    assert ran == []
+    capture(student, EXAMPLES[:1], [2])
+    assert ran == ["block 2"]
+    for handle in handles:
+        handle.remove()
+
+
+def test_hooks_are_gone_afterwards(student: Student) -> None:
+    before = hook_count(student)
+    capture(student, EXAMPLES)
+    assert hook_count(student) == before
+    with pytest.raises(IndexError):
+        capture(student, [Encoded([10**6], 0, ["text"], [False])])
+    assert hook_count(student) == before
+
+
+def test_the_student_still_works_after_a_capture(student: Student) -> None:
+    ids = torch.tensor([encode(student, EXAMPLES[0]).ids])
+    with torch.no_grad():
+        before = student.model(ids).logits
+        capture(student, EXAMPLES, [0])
+        assert torch.equal(student.model(ids).logits, before)
+
+
+def test_a_bare_prompt_has_no_response(llama: Student) -> None:
+    with pytest.raises(SelectorError, match="matches no token of text 1; a bare prompt"):
+        capture(llama, [EXAMPLES[0], Prompt.chat("hi")])
+
+
+def test_layers_that_do_not_exist(llama: Student) -> None:
+    with pytest.raises(StudentError, match="Layer 3 does not exist"):
+        capture(llama, EXAMPLES, [0, 3])
+
+
+def test_no_texts(llama: Student) -> None:
+    assert capture(llama, []).values.shape == (BLOCKS, 0, WIDTH)
+
+
+def test_real_models(real_student: Student) -> None:
+    prompts = [Prompt.raw("Once upon a time"), Prompt.raw("The cat sat on the mat and")]
+    found = capture(real_student, prompts, [-1, 2], "prompt")
+    for n, prompt in enumerate(prompts):
+        row = encode(real_student, prompt)
+        expected = residuals(real_student, row)[[0, 3], 1:].mean(1)
+        torch.testing.assert_close(found.values[:, n], expected, atol=1e-5, rtol=1e-5)

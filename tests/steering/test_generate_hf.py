@@ -1,0 +1,97 @@
+"""Steering through transformers' own generate."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from selfsteer.errors import PlanError
+from selfsteer.steering.generate import generate
+from selfsteer.steering.generate_hf import steered_generate_hf
+from selfsteer.steering.model import Student
+from selfsteer.steering.plan import Edit, Plan
+from selfsteer.steering.prompts import Prompt
+from tests.steering.students import build_vector, grown, hook_count, reference_logits
+
+PROMPTS = [Prompt.chat("ab" * n) for n in (1, 12, 5)]
+
+
+def plans_for(student: Student) -> list[Plan]:
+    one, two = build_vector(student), build_vector(student, seed=1)
+    return [
+        Plan.none(),
+        Plan.single(one, 1, 0.8, selector="generated[1:4] + user"),
+        Plan((Edit(one, (0,), 0.5), Edit(two, (2,), 1.0, "ablate", "response"))),
+    ]
+
+
+def test_greedy_replies_are_those_of_our_loop(student: Student) -> None:
+    plans = plans_for(student)
+    ours = generate(student, PROMPTS, plans, max_new_tokens=15, temperature=0)
+    theirs = steered_generate_hf(student, PROMPTS, plans, max_new_tokens=15, do_sample=False)
+    assert theirs == ours
+
+
+def beam_search(
+    student: Student, prompt: Prompt, plan: Plan, beams: int, steps: int, bias: float = 0.0
+) -> list[int]:
+    """The best reply of `steps` tokens by a plain beam search without cache or end tokens; `bias`
+    is added to the log-probability of two special tokens."""
+    kept: list[tuple[float, list[int]]] = [(0.0, [])]
+    for _ in range(steps):
+        longer = []
+        for score, reply in kept:
+            row = grown(student, prompt, reply)
+            logits: Tensor = reference_logits(student, row, plan)[-1]
+            logprobs = torch.log_softmax(logits, -1)
+            logprobs[[2, 6]] = -torch.inf
+            logprobs[[3, 4]] += bias
+            values, tokens = logprobs.topk(beams)
+            pairs = zip(values.tolist(), tokens.tolist(), strict=True)
+            longer += [(score + value, [*reply, token]) for value, token in pairs]
+        kept = sorted(longer, reverse=True)[:beams]
+    return kept[0][1]
+
+
+def test_beams_of_a_row_all_follow_its_plan(student: Student) -> None:
+    plans, options = plans_for(student), {"do_sample": False, "suppress_tokens": [2, 6]}
+    found = steered_generate_hf(student, PROMPTS, plans, max_new_tokens=6, num_beams=3, **options)
+    for prompt, plan, reply in zip(PROMPTS, plans, found, strict=True):
+        assert reply.ids == beam_search(student, prompt, plan, 3, 6)
+
+
+def test_positions_move_along_with_their_beams(mistral: Student) -> None:
+    """Special tokens are no positions of a reply, so beams of a row may be at different ones."""
+    vector, bias = build_vector(mistral), 3.0
+    plan = Plan.single(vector, 1, 1.0, selector="response[1:3]")
+    found = steered_generate_hf(
+        mistral,
+        PROMPTS,
+        plan,
+        max_new_tokens=8,
+        num_beams=4,
+        do_sample=False,
+        suppress_tokens=[2, 6],
+        sequence_bias=[[[3], bias], [[4], bias]],
+    )
+    for prompt, reply in zip(PROMPTS, found, strict=True):
+        assert reply.ids == beam_search(mistral, prompt, plan, 4, 8, bias)
+    assert any(i in (3, 4) for reply in found for i in reply.ids)
+
+
+def test_what_is_refused(llama: Student) -> None:
+    with pytest.raises(PlanError, match="num_return_sequences must be 1"):
+        steered_generate_hf(llama, PROMPTS, num_return_sequences=2)
+    with pytest.raises(PlanError, match="num_beams is 0"):
+        steered_generate_hf(llama, PROMPTS, num_beams=0)
+
+
+def test_hooks_are_gone_after_an_error(llama: Student) -> None:
+    def stop(_ids: Tensor, _scores: Tensor) -> Tensor:
+        raise KeyboardInterrupt
+
+    before = hook_count(llama)
+    with pytest.raises(KeyboardInterrupt):
+        steered_generate_hf(llama, PROMPTS, plans_for(llama), logits_processor=[stop])
+    assert hook_count(llama) == before

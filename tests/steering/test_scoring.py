@@ -1,0 +1,91 @@
+"""Log-probabilities of replies, steered and not, against a plain forward."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from selfsteer.errors import DatasetError
+from selfsteer.steering.encoding import Encoded, encode
+from selfsteer.steering.model import Student
+from selfsteer.steering.plan import Plan
+from selfsteer.steering.prompts import Example, Prompt
+from selfsteer.steering.scoring import completion_logprobs, option_logprobs
+from tests.steering.students import build_vector, reference_logits
+
+EXAMPLES = [
+    Example(prompt=Prompt.chat("ab" * n, system="s"), completion="no" * (n % 5 + 1))
+    for n in (1, 12, 4, 20, 7)
+]
+OPTIONS = ["yes", "n", "maybe so"]
+
+
+def plans_for(student: Student) -> list[Plan]:
+    vector = build_vector(student)
+    return [
+        Plan.none(),
+        Plan.single(vector, 1, 0.7),
+        Plan.single(vector, 0, 0.5, selector="response[1:4]"),
+        Plan.single(vector, 2, 1.0, "ablate", "user"),
+        Plan.single(vector, -1, 0.3, selector="last"),
+    ]
+
+
+def expected(student: Student, row: Encoded, plan: Plan) -> Tensor:
+    logprobs = torch.log_softmax(reference_logits(student, row, plan), -1)
+    reply = torch.tensor(row.ids[row.prompt_length :])
+    return logprobs[row.prompt_length - 1 : -1].gather(1, reply[:, None]).squeeze(1)
+
+
+@pytest.mark.parametrize("token_budget", [1, 8192])
+@pytest.mark.parametrize("close", [False, True])
+def test_completions(student: Student, token_budget: int, close: bool) -> None:
+    plans = plans_for(student)
+    found = completion_logprobs(student, EXAMPLES, plans, close=close, token_budget=token_budget)
+    for values, example, plan in zip(found, EXAMPLES, plans, strict=True):
+        row = encode(student, example, close=close)
+        assert values.shape == (len(row.ids) - row.prompt_length,)
+        torch.testing.assert_close(values, expected(student, row, plan), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("options", [OPTIONS, ["a", "b"]])
+@pytest.mark.parametrize("token_budget", [1, 8192])
+def test_options(student: Student, options: list[str], token_budget: int) -> None:
+    prompts = [example.prompt for example in EXAMPLES]
+    plans = plans_for(student)
+    found = option_logprobs(student, prompts, options, plans, token_budget=token_budget)
+    assert found.shape == (len(prompts), len(options))
+    for i, (prompt, plan) in enumerate(zip(prompts, plans, strict=True)):
+        for j, option in enumerate(options):
+            row = encode(student, Example(prompt=prompt, completion=option))
+            total = expected(student, row, plan).sum()
+            torch.testing.assert_close(found[i, j], total, atol=1e-4, rtol=1e-5)
+
+
+def test_options_are_completions(llama: Student) -> None:
+    prompt = EXAMPLES[1].prompt
+    table = option_logprobs(llama, [prompt], OPTIONS)[0]
+    for value, option in zip(table, OPTIONS, strict=True):
+        example = Example(prompt=prompt, completion=option)
+        torch.testing.assert_close(value, completion_logprobs(llama, [example])[0].sum())
+
+
+def test_nothing_to_score(llama: Student) -> None:
+    with pytest.raises(DatasetError, match="Example 1 has no completion"):
+        completion_logprobs(llama, [EXAMPLES[0], Example(prompt=Prompt.chat("a"))])
+    for options in ([], ["yes", ""]):
+        with pytest.raises(DatasetError, match="none of them empty"):
+            option_logprobs(llama, [Prompt.chat("a")], options)
+
+
+def test_no_rows(llama: Student) -> None:
+    assert completion_logprobs(llama, []) == []
+    assert option_logprobs(llama, [], OPTIONS).shape == (0, 3)
+
+
+def test_real_models_prefer_sense(real_student: Student) -> None:
+    good, bad = option_logprobs(real_student, [Prompt.raw("Once upon a")], [" time", " mite"])[
+        0
+    ].tolist()
+    assert good > bad
