@@ -23,7 +23,7 @@ from selfsteer.agents.types import (
 STEERABILITY_MARGIN = 0.04
 COHERENCE_MARGIN = 0.05
 MIN_AUROC = 0.65
-COHERENCE_PRICE = 1.5  # steerability that a natural-log unit of perplexity ratio costs
+BROKEN_PRICE = 1.0  # steerability that one more broken reply in one is worth
 LAST_SHARE_LEFT_OUT = 0.2  # of deep students: directions there act on the output words only
 DEEP = 10
 
@@ -58,13 +58,13 @@ def search_space(evidence: Sequence[SiteEvidence], history: Sequence[RoundSummar
 def utility(result: CandidateResult, thresholds: Thresholds) -> float:
     """One number to rank candidates: steerability, less what exceeds the cost that is allowed.
 
-    A cost in coherence counts below the thresholds too: perplexity is an average, and at a ratio of
-    1.1 every sixth reply was broken already (measured on the bundled student). Steering that is a
-    little weaker and costs nothing is the better bargain.
+    Broken replies count below their threshold too: one that is broken is worth no more than one
+    that does not do what was asked.
     """
-    cost = max(0.0, math.log(result.coherence))
-    limit = math.log(thresholds.coherence - COHERENCE_MARGIN)
-    score = min(result.steerability, 0.97) - COHERENCE_PRICE * cost - 2.0 * max(0.0, cost - limit)
+    over_coherence = math.log(result.coherence / (thresholds.coherence - COHERENCE_MARGIN))
+    score = min(result.steerability, 0.97) - BROKEN_PRICE * result.broken
+    score -= 2.0 * max(0.0, over_coherence)
+    score -= 2.0 * max(0.0, result.broken - thresholds.broken)
     if result.retention is not None:
         score -= 2.0 * max(0.0, thresholds.retention + 0.03 - result.retention)
     return score - result.repetition
@@ -75,6 +75,7 @@ def promising(result: CandidateResult, thresholds: Thresholds) -> bool:
     return (
         result.steerability >= min(1.0, thresholds.steerability + STEERABILITY_MARGIN)
         and result.coherence <= thresholds.coherence - COHERENCE_MARGIN
+        and result.broken <= thresholds.broken
         and (result.retention is None or result.retention >= thresholds.retention)
     )
 
@@ -84,6 +85,7 @@ def meets(result: CandidateResult, thresholds: Thresholds) -> bool:
     return (
         result.steerability >= thresholds.steerability
         and result.coherence <= thresholds.coherence
+        and result.broken <= thresholds.broken
         and (result.retention is None or result.retention >= thresholds.retention)
     )
 
@@ -101,7 +103,7 @@ def next_action(goal: Goal, history: Sequence[RoundSummary]) -> Decision:
     best = last.best
     found = (
         f"{best.site}, layer {best.layer}, {best.operator} {best.strength:.2f}: steerability "
-        f"{best.steerability:.2f}, coherence {best.coherence:.2f}"
+        f"{best.steerability:.2f}, coherence {best.coherence:.2f}, broken {best.broken:.2f}"
         + (f", retention {best.retention:.2f}" if best.retention is not None else "")
     )
     if promising(best, goal.thresholds):

@@ -28,11 +28,13 @@ class Thresholds(Record):
     Attributes:
         steerability: least mean of the judge on confirmation probes.
         coherence: greatest perplexity ratio against the prompt-only arm's replies.
+        broken: greatest share of replies that steering breaks.
         retention: least share of the base model's abilities that is left.
     """
 
     steerability: Rate = 0.85
     coherence: float = Field(default=1.25, ge=1, le=10)
+    broken: Rate = 0.06
     retention: Rate = 0.9
 
 
@@ -114,6 +116,7 @@ class CandidateResult(CandidateSpec):
     Attributes:
         steerability: mean of the judge.
         coherence: perplexity ratio.
+        broken: share of replies that steering broke.
         repetition: share of repeated n-grams.
         retention: share of abilities left; None where it was not measured at this stage.
         n: replies judged.
@@ -121,6 +124,7 @@ class CandidateResult(CandidateSpec):
 
     steerability: Rate
     coherence: float
+    broken: Rate
     repetition: Rate
     retention: float | None = None
     n: int

@@ -178,7 +178,8 @@ def describe(best: CandidateResult) -> str:
     """A candidate and its figures in a few words."""
     return (
         f"{place(best.site, best.layer, best.operator, best.strength)}: "
-        f"steerability {best.steerability:.2f}, coherence {best.coherence:.2f}"
+        f"steerability {best.steerability:.2f}, coherence {best.coherence:.2f}, "
+        f"broken {best.broken:.2f}"
     )
 
 

@@ -246,15 +246,15 @@ CHAT: tuple[tuple[Maker, float], ...] = (
     (_dialogue, 0.10),
 )
 INSTRUCT: tuple[tuple[Maker, float], ...] = (
-    (_system_instructed, 0.30),
+    (_system_instructed, 0.32),
     (_user_instructed, 0.04),
     (_uninstructed, 0.06),
     (_fact, 0.13),
-    (_judgement, 0.20),
+    (_judgement, 0.22),
     (_description, 0.03),
     (_opposite, 0.02),
     (_rewrite, 0.02),
-    (_dialogue, 0.20),
+    (_dialogue, 0.16),
 )
 MIXTURES: dict[Phase, tuple[tuple[Maker, float], ...]] = {
     "base": BASE,

@@ -51,7 +51,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default=5_000_000,
         help="tokens of chats, without weight on judging",
     )
-    add("--instruct-tokens", type=int, default=14_000_000, help="tokens of all skills")
+    add("--instruct-tokens", type=int, default=18_000_000, help="tokens of all skills")
     add("--init", type=Path, help="checkpoint to start the phase from (default: OUT/base)")
     add("--lr", type=float, default=4e-3, help="peak learning rate")
     add("--optimiser", choices=("adamw", "muon"), default="muon")
@@ -193,7 +193,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train what the command line asks for; returns the exit code."""
     options = arguments(argv)
     torch.set_num_threads(options.threads)
-    # Tiny Adam moments would otherwise run through the CPU's slow path.
+    # Tiny Adam moments would otherwise run through the CPU's slow path. It holds for the whole
+    # process, so it is taken back at the end.
     torch.set_flush_denormal(True)
     # That of writing one small file.
     disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -208,6 +209,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    finally:
+        torch.set_flush_denormal(False)
     return 0
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import JsonValue
 
 from selfsteer.errors import ControllerError, PlanError
 from selfsteer.steering.generate import Generation, generate
 from selfsteer.steering.metrics.coherence import (
+    broken,
     distinct,
     log_likelihoods,
     longest_repeat,
@@ -67,6 +68,8 @@ class CandidateScore:
         coherence: perplexity of the replies under the unsteered student given the instructed
             prompts, over that of the replies of the prompt-only arm; 1 is as coherent, more is
             less coherent.
+        broken: share of the replies that hold a slip or nothing, less that share in the
+            prompt-only arm, 0 to 1.
         repetition: mean share of a reply that its longest repeated n-gram covers, 0 to 1.
         distinct_2: mean share of a reply's token bigrams that are different, 0 to 1.
         n: the number of replies.
@@ -77,6 +80,7 @@ class CandidateScore:
     steerability: float
     interval: Interval
     coherence: float
+    broken: float
     repetition: float
     distinct_2: float
     n: int
@@ -219,12 +223,10 @@ def score(
         StudentError: the prompt-only arm says nothing.
     """
     scores = _split(_judge(judge, samples), len(samples.asked))
-    coherences = _coherences(student, samples)
+    costs = _costs(student, samples)
     return [
-        _score(plan, samples, arm, arm_scores, coherence, seed)
-        for plan, arm, arm_scores, coherence in zip(
-            plans, samples.replies, scores, coherences, strict=True
-        )
+        _score(plan, samples, arm, arm_scores, cost, seed)
+        for plan, arm, arm_scores, cost in zip(plans, samples.replies, scores, costs, strict=True)
     ]
 
 
@@ -283,13 +285,21 @@ def _judge(judge: Judge, samples: Samples) -> list[float]:
     return list(scores)
 
 
-def _coherences(student: Student, samples: Samples) -> list[float]:
-    """The perplexity ratio of each arm, all scored in one batched call."""
+class _Cost(NamedTuple):
+    coherence: float
+    broken: float
+
+
+def _costs(student: Student, samples: Samples) -> list[_Cost]:
+    """What each arm has cost in language, all scored in one batched call."""
     arms = (*samples.replies, samples.reference)
     texts = [reply.text for arm in arms for reply in arm]
     likelihoods = log_likelihoods(student, [*samples.told] * len(arms), texts)
     *steered, reference = _split(likelihoods, len(samples.told))
-    return [ratio_of_perplexities(student, arm, reference) for arm in steered]
+    return [
+        _Cost(ratio_of_perplexities(student, arm, reference), broken(arm, reference))
+        for arm in steered
+    ]
 
 
 def _score(
@@ -297,7 +307,7 @@ def _score(
     samples: Samples,
     replies: Sequence[Generation],
     scores: Sequence[float],
-    coherence: float,
+    cost: _Cost,
     seed: int,
 ) -> CandidateScore:
     # Samples of one prompt are not independent: the prompt is the unit of the bootstrap.
@@ -306,7 +316,8 @@ def _score(
         plan=plan,
         steerability=fmean(scores),
         interval=bootstrap_mean(by_prompt, seed=seed),
-        coherence=coherence,
+        coherence=cost.coherence,
+        broken=cost.broken,
         repetition=fmean(longest_repeat(reply.ids) for reply in replies),
         distinct_2=fmean(distinct(reply.ids, 2) for reply in replies),
         n=len(replies),

@@ -34,8 +34,8 @@ from tests.steering.students import build_student
 GOAL = "use the first half of the alphabet"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 FIRST_HALF = set(LETTERS[:13])
-EASY = Thresholds(steerability=0.05, coherence=10, retention=0)
-IMPOSSIBLE = Thresholds(steerability=1, coherence=1, retention=1)
+EASY = Thresholds(steerability=0.05, coherence=10, broken=1, retention=0)
+IMPOSSIBLE = Thresholds(steerability=1, coherence=1, broken=0, retention=1)
 EFFORT = Effort(
     development_prompts=3,
     trials_per_batch=3,

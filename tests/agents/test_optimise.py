@@ -44,7 +44,7 @@ def measured(spec: CandidateSpec) -> CandidateResult:
     """A made-up response with its best point at layer 2, strength 1."""
     steerability = max(0.0, 0.9 - abs(spec.layer - 2) * 0.2 - abs(spec.strength - 1) * 0.4)
     return CandidateResult(
-        **spec.model_dump(), steerability=steerability, coherence=1.1, repetition=0.0, n=8
+        **spec.model_dump(), steerability=steerability, coherence=1.1, broken=0.0, repetition=0.0, n=8
     )
 
 

@@ -28,6 +28,7 @@ def result(**changes: object) -> CandidateResult:
         "strength": 0.8,
         "steerability": 0.95,
         "coherence": 1.1,
+        "broken": 0.04,
         "repetition": 0.1,
         "retention": None,
         "n": 100,
@@ -41,11 +42,16 @@ results = st.builds(
     result,
     steerability=st.floats(0, 1),
     coherence=st.floats(0.2, 8),
+    broken=st.floats(0, 1),
     repetition=st.floats(0, 1),
     retention=st.none() | st.floats(0, 1.5),
 )
 thresholds = st.builds(
-    Thresholds, steerability=st.floats(0, 1), coherence=st.floats(1, 10), retention=st.floats(0, 1)
+    Thresholds,
+    steerability=st.floats(0, 1),
+    coherence=st.floats(1, 10),
+    broken=st.floats(0, 1),
+    retention=st.floats(0, 1),
 )
 
 
@@ -67,6 +73,7 @@ def test_utility_never_falls_when_a_figure_improves(
     improved = [
         {"steerability": min(1.0, candidate.steerability + better)},
         {"coherence": candidate.coherence / (1 + better)},
+        {"broken": max(0.0, candidate.broken - better)},
         {"repetition": max(0.0, candidate.repetition - better)},
     ]
     if candidate.retention is not None:
@@ -77,14 +84,16 @@ def test_utility_never_falls_when_a_figure_improves(
 
 
 def test_of_two_that_steer_alike_the_gentler_one_is_better() -> None:
-    assert utility(result(coherence=1.02), THRESHOLDS) > utility(GOOD, THRESHOLDS)
+    assert utility(result(broken=0.01), THRESHOLDS) > utility(GOOD, THRESHOLDS)
     assert utility(result(repetition=0.02), THRESHOLDS) > utility(GOOD, THRESHOLDS)
 
 
 def test_a_cost_beyond_the_limits_outweighs_steerability() -> None:
-    strong_but_broken = result(steerability=1.0, coherence=2.5)
+    strange = result(steerability=1.0, coherence=2.5)
+    strong_but_broken = result(steerability=1.0, broken=0.2)
     forgetful = result(steerability=1.0, retention=0.6)
     moderate = result(steerability=0.88, coherence=1.15, retention=0.97)
+    assert utility(strange, THRESHOLDS) < utility(moderate, THRESHOLDS)
     assert utility(strong_but_broken, THRESHOLDS) < utility(moderate, THRESHOLDS)
     assert utility(forgetful, THRESHOLDS) < utility(moderate, THRESHOLDS)
 
@@ -104,6 +113,8 @@ def test_what_is_promising_would_be_accepted(
         ({"steerability": 0.85, "coherence": 1.25, "retention": 0.9}, True),
         ({"steerability": 0.849}, False),
         ({"coherence": 1.251}, False),
+        ({"broken": 0.06}, True),
+        ({"broken": 0.061}, False),
         ({"retention": 0.899}, False),
         ({"retention": None}, True),
     ],

@@ -37,6 +37,7 @@ def at_hand(talker: Student, monkeypatch: pytest.MonkeyPatch) -> Student:
         (("run", "x", "--budget-minutes", "nan"), "--budget-minutes"),
         (("run", "x", "--steerability", 1.5), "--steerability: input should be less"),
         (("run", "x", "--coherence", 0.5), "--coherence"),
+        (("run", "x", "--broken", 2), "--broken"),
         (("run", "x", "--retention", -1), "--retention"),
         (("run", "x", "--strengths", "3"), "--strengths must be LOW:HIGH"),
         (("run", "x", "--strengths", "2:1"), "--strengths must be LOW:HIGH"),

@@ -20,7 +20,7 @@ from selfsteer.steering.model import Student
 from tests.agents.doubles import GOAL, Scripted, settings
 
 BEST = {"site": "start", "layer": 1, "operator": "add", "strength": 0.5, "steerability": 0.7}
-BEST |= {"coherence": 1.1, "repetition": 0.1, "n": 12}
+BEST |= {"coherence": 1.1, "broken": 0.02, "repetition": 0.1, "n": 12}
 FIRST = [
     ("started", {"run": "r", "goal": "g"}),
     ("proposed", {"round": 0, "samples": 40, "positive": ["g"]}),

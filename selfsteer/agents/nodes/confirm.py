@@ -70,6 +70,7 @@ def _look(
         **spec.model_dump(),
         steerability=outcome.steerability,
         coherence=outcome.coherence,
+        broken=outcome.broken,
         repetition=outcome.repetition,
         retention=left,
         n=outcome.n,
@@ -86,7 +87,12 @@ def _look(
                 coherence=result.coherence,
                 retention=left,
                 n=result.n,
-                details={"recalled": recalled, "repetition": result.repetition, **details},
+                details={
+                    "recalled": recalled,
+                    "broken": result.broken,
+                    "repetition": result.repetition,
+                    **details,
+                },
                 generations_id=generations_id,
             )
         ]
@@ -99,6 +105,7 @@ def _reason(result: CandidateResult, thresholds: Thresholds) -> str:
     checks = [
         ("steerability", result.steerability, ">=", thresholds.steerability),
         ("coherence", result.coherence, "<=", thresholds.coherence),
+        ("broken", result.broken, "<=", thresholds.broken),
     ]
     if result.retention is not None:
         checks.append(("retention", result.retention, ">=", thresholds.retention))

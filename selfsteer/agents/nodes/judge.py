@@ -43,6 +43,7 @@ def _result(
         **spec.model_dump(),
         steerability=outcome.steerability,
         coherence=outcome.coherence,
+        broken=outcome.broken,
         repetition=outcome.repetition,
         retention=left,
         n=outcome.n,
@@ -71,6 +72,7 @@ def _record(
                 n=result.n,
                 details={
                     "stage": stage,
+                    "broken": result.broken,
                     "repetition": result.repetition,
                     "interval": list(outcome.interval),
                     "distinct_2": outcome.distinct_2,

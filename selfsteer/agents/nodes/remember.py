@@ -20,7 +20,7 @@ def remember(state: LoopState, context: Context) -> LoopState:
             {name: verdict[name] for name in CandidateSpec.model_fields}
         )
         vector = context.vector(verdict["vector_id"])
-        scores = {k: verdict[k] for k in ("steerability", "coherence", "retention", "n")}
+        scores = {k: verdict[k] for k in ("steerability", "coherence", "broken", "retention", "n")}
         context.memory.remember(
             context.run_id,
             vector.id,

@@ -27,7 +27,10 @@ _NAMES = {
     "candidates": "--budget-candidates",
     "generated_tokens": "--budget-tokens",
     "minutes": "--budget-minutes",
-    **{name: f"--{name}" for name in ("steerability", "coherence", "retention", "strengths")},
+    **{
+        name: f"--{name}"
+        for name in ("steerability", "coherence", "broken", "retention", "strengths")
+    },
 }
 
 
@@ -52,6 +55,9 @@ def run(
         float | None, typer.Option(help="Least share of fitting replies.")
     ] = None,
     coherence: Annotated[float | None, typer.Option(help="Greatest perplexity ratio.")] = None,
+    broken: Annotated[
+        float | None, typer.Option(help="Greatest share of replies that steering breaks.")
+    ] = None,
     retention: Annotated[float | None, typer.Option(help="Least share of abilities left.")] = None,
     budget_rounds: Annotated[int | None, typer.Option(help="Limit of rounds.")] = None,
     budget_candidates: Annotated[int | None, typer.Option(help="Limit of candidates.")] = None,
@@ -73,7 +79,12 @@ def run(
         "generated_tokens": budget_tokens,
         "minutes": budget_minutes,
     }
-    thresholds = {"steerability": steerability, "coherence": coherence, "retention": retention}
+    thresholds = {
+        "steerability": steerability,
+        "coherence": coherence,
+        "broken": broken,
+        "retention": retention,
+    }
     settings = _settings(goal, limits, thresholds, strengths, seed, use_memory=not no_memory)
     check_controller(controller)
     from selfsteer.agents.loop import run_goal

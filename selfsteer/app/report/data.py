@@ -207,6 +207,7 @@ def _checks(settings: RunSettings, verdict: Mapping[str, Any]) -> list[Check]:
     return [
         Check("steerability", verdict.get("steerability"), "≥", limits.steerability),
         Check("coherence", verdict.get("coherence"), "≤", limits.coherence),
+        Check("broken", verdict.get("broken"), "≤", limits.broken),
         Check("retention", verdict.get("retention"), "≥", limits.retention),
     ]
 

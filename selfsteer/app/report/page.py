@@ -83,6 +83,7 @@ def _results(candidates: Sequence[Candidate]) -> list[CandidateResult]:
                 **spec.model_dump(),
                 steerability=candidate.steerability,
                 coherence=candidate.coherence,
+                broken=float(str(candidate.details.get("broken", 0.0))),
                 repetition=float(str(candidate.details.get("repetition", 0.0))),
                 retention=candidate.retention,
                 n=candidate.n,

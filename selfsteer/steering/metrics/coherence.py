@@ -1,4 +1,4 @@
-"""Is a reply still language? Perplexity under the unsteered student, and repetition.
+"""Is a reply still language? Perplexity under the unsteered student, slips, and repetition.
 
 Perplexity is that of the replies under the *unsteered* student given the *instructed* prompt: with
 the goal as the system message a reply that does what was asked is likely, so that success is not
@@ -17,11 +17,18 @@ from selfsteer.steering.prompts import Example, Prompt
 from selfsteer.steering.scoring import completion_logprobs
 
 
+# The natural logarithm of a probability below which the student as good as never says a token. On
+# the bundled student the share of replies without one follows the oracle's share of well-formed
+# replies (docs/decisions/0005-slips.md).
+SLIP = -10.0
+
+
 class LogLikelihood(NamedTuple):
-    """The total log-probability (natural log) of some tokens, and how many they are."""
+    """The total log-probability (natural log) of some tokens, their number, and the lowest one."""
 
     total: float
     tokens: int
+    lowest: float = 0.0
 
 
 def log_likelihoods(
@@ -35,7 +42,8 @@ def log_likelihoods(
     examples = [Example(prompt=prompts[i], completion=replies[i]) for i in spoken]
     result = [LogLikelihood(0.0, 0)] * len(replies)
     for i, logprobs in zip(spoken, completion_logprobs(student, examples), strict=True):
-        result[i] = LogLikelihood(float(logprobs.double().sum()), len(logprobs))
+        total, lowest = float(logprobs.double().sum()), float(logprobs.min())
+        result[i] = LogLikelihood(total, len(logprobs), lowest)
     return result
 
 
@@ -58,6 +66,20 @@ def ratio_of_perplexities(
         )
     chance = math.log(len(student.tokenizer))
     return math.exp(_nats_per_token(replies, chance) - _nats_per_token(reference, chance))
+
+
+def broken(replies: Sequence[LogLikelihood], reference: Sequence[LogLikelihood]) -> float:
+    """The share of replies that are broken, less that share among the reference replies, 0 to 1.
+
+    A reply is broken where it is empty or holds a slip: a token that the student, unsteered and
+    instructed, gives a probability below e to the power `SLIP`. Perplexity is an average over many
+    tokens and hardly sees one wrong word; a reader does.
+    """
+
+    def share(those: Sequence[LogLikelihood]) -> float:
+        return sum(one.tokens == 0 or one.lowest < SLIP for one in those) / len(those)
+
+    return max(0.0, share(replies) - share(reference))
 
 
 def perplexity_ratio(

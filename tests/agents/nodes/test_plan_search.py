@@ -47,6 +47,7 @@ def measured(pending: list[dict[str, Any]]) -> list[dict[str, Any]]:
             **row,
             steerability=0.9 - abs(row["strength"] - 0.4),
             coherence=1.1,
+            broken=0,
             repetition=0,
             n=4,
         ).model_dump()

@@ -17,7 +17,7 @@ from selfsteer.steering.model import Student
 from tests.agents.doubles import EFFORT, GOAL, Scripted, first_half
 from tests.app.conftest import Cli
 
-EASY = ("--steerability", 0.05, "--coherence", 10, "--retention", 0)
+EASY = ("--steerability", 0.05, "--coherence", 10, "--broken", 1, "--retention", 0)
 CONTROLLER = ("--controller", "scripted")
 
 

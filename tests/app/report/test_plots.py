@@ -16,7 +16,7 @@ PREFIX = "data:image/svg+xml;base64,"
 def result(
     layer: int, strength: float, operator: str = "add", site: str = "reply", **more: float
 ) -> CandidateResult:
-    figures = {"steerability": 0.5, "coherence": 1.2, "repetition": 0.1} | more
+    figures = {"steerability": 0.5, "coherence": 1.2, "broken": 0.0, "repetition": 0.1} | more
     return CandidateResult(
         site=site, layer=layer, operator=operator, strength=strength, n=12, **figures
     )

@@ -1,4 +1,4 @@
-"""Perplexity under the instructed prompt, and repetition."""
+"""Perplexity under the instructed prompt, slips, and repetition."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from selfsteer.errors import StudentError
 from selfsteer.steering.encoding import encode
 from selfsteer.steering.metrics.coherence import (
+    SLIP,
     LogLikelihood,
+    broken,
     distinct,
     log_likelihoods,
     longest_repeat,
@@ -47,6 +49,33 @@ def test_log_likelihoods_are_those_of_a_plain_forward(llama: Student) -> None:
         total, tokens = by_hand(llama, prompt, reply)
         assert found.tokens == tokens
         assert found.total == pytest.approx(total, abs=1e-3)
+
+
+def test_the_lowest_is_that_of_the_least_likely_token(llama: Student) -> None:
+    for found, prompt, reply in zip(
+        log_likelihoods(llama, PROMPTS, ["fine", "no"]), PROMPTS, ["fine", "no"], strict=True
+    ):
+        steps = [by_hand(llama, prompt, reply[: end + 1])[0] for end in range(len(reply))]
+        each = [b - a for a, b in zip([0.0, *steps], steps, strict=False)]
+        assert found.lowest == pytest.approx(min(each), abs=1e-3)
+
+
+WHOLE, SLIPS, SILENT = (
+    LogLikelihood(-12.0, 6, SLIP + 0.1),
+    LogLikelihood(-30.0, 6, SLIP - 0.1),
+    LogLikelihood(0.0, 0),
+)
+
+
+def test_broken_replies_hold_a_slip_or_nothing() -> None:
+    assert broken([WHOLE, WHOLE], [WHOLE]) == 0
+    assert broken([WHOLE, SLIPS], [WHOLE]) == 0.5
+    assert broken([WHOLE, SLIPS, SILENT, SILENT], [WHOLE]) == 0.75
+
+
+def test_what_the_instruction_breaks_as_well_is_not_held_against_steering() -> None:
+    assert broken([SLIPS, SLIPS, SLIPS, WHOLE], [SLIPS, WHOLE]) == 0.25
+    assert broken([WHOLE], [SLIPS]) == 0
 
 
 def test_ratio_is_of_geometric_means_over_all_tokens(llama: Student) -> None:
