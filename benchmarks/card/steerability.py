@@ -20,12 +20,13 @@ from selfsteer.steering.prompts import Example
 from selfsteer.steering.vectors import SteeringVector
 
 PAIRS = 96
-STRENGTHS = tuple(np.geomspace(0.25, 2.0, 6).round(3).tolist())
-# Everywhere, where the reply begins, or there and a little beyond: a value that is chosen once
-# needs its push once.
-SELECTORS = ("all", "last", "last + response[0:4]")
-COARSE, FINE, REPORT = 12, 80, 400
-FINALISTS = 6
+STRENGTHS = tuple(np.geomspace(0.2, 2.0, 8).round(3).tolist())
+# Everywhere, where the reply begins, or there and through the first words or the first sentence: a
+# value that is chosen once needs its push until it is said.
+SELECTORS = ("all", "last", "last + response[0:4]", "last + response[0:16]")
+# Successive halving on development probes: how many points each stage looks at, on how many probes.
+STAGES = ((None, 12), (24, 40), (6, 160))
+REPORT = 400
 EXPRESSION, WELL_FORMED = 0.85, 0.90
 
 
@@ -100,7 +101,7 @@ def measure(
 
 
 def best_single(student: Student, family: str, value: str) -> Best:
-    """The grid on development probes, a second look at the best, the winner on report probes."""
+    """The grid on development probes, closer looks at the best, the winner on report probes."""
     vector = value_vector(student, family, value)
     asked = {family: value}
     grid = [
@@ -122,9 +123,11 @@ def best_single(student: Student, family: str, value: str) -> Best:
         }
         return sorted(points, key=merit.__getitem__, reverse=True)
 
-    finalists = ranked(grid, COARSE, seed=11)[:FINALISTS]
-    best = ranked(finalists, FINE, seed=12)[0]
-    ((expression, well),) = score([best], REPORT, seed=13)
+    points = grid
+    for stage, (kept, count) in enumerate(STAGES):
+        points = ranked(points[:kept], count, seed=11 + stage)
+    best = points[0]
+    ((expression, well),) = score([best], REPORT, seed=20)
     return Best(family, value, best, expression, well, vector)
 
 

@@ -26,7 +26,7 @@ class Budget(BaseModel):
 
     Attributes:
         rounds: turns of the loop.
-        candidates: plans evaluated, finalists counted again.
+        candidates: plans evaluated, closer looks counted again.
         generated_tokens: tokens that the student writes.
         minutes: wall-clock time of the run, interruptions left out.
     """

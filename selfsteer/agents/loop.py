@@ -241,7 +241,7 @@ def _after_collect(state: LoopState) -> str:
 
 
 def _after_judge(state: LoopState, runtime: Runtime[Context]) -> str:
-    """The search goes on until its finalists are judged, or the budget ends it."""
+    """A round goes on until its finalists are judged, or the budget ends it."""
     if state["stage"] == "finalists":
         return "reflect"
     spent = Spent.model_validate(state["spent"])

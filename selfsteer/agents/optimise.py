@@ -22,6 +22,7 @@ from selfsteer.agents.types import CandidateResult, CandidateSpec, SearchSpace, 
 
 GRID_STRENGTHS = 4
 ABLATE_STRENGTH = 1.0
+DOSES_BESIDE = (1 / 1.2, 1.0, 1.2)
 
 
 def first_batch(space: SearchSpace) -> list[CandidateSpec]:
@@ -107,6 +108,16 @@ def next_batch(
     )
     seen = {result.spec() for result in results}
     return [spec for spec in dict.fromkeys(specs) if spec not in seen]
+
+
+def beside(space: SearchSpace, specs: Sequence[CandidateSpec]) -> list[CandidateSpec]:
+    """Each candidate at its own strength, a little less and a little more, as the space allows."""
+    near = (
+        _spec(space, spec.site, spec.layer, spec.operator, spec.strength * factor)
+        for spec in specs
+        for factor in DOSES_BESIDE
+    )
+    return list(dict.fromkeys(near))
 
 
 def _spec(

@@ -14,10 +14,11 @@ class Effort(BaseModel):
     """How much is sampled at each stage.
 
     Attributes:
-        development_prompts: probes for each candidate of the search.
+        development_prompts: probes for each candidate of the search; later looks use them all.
         trials_per_batch: candidates that TPE is asked for at once.
-        finalists: candidates that are looked at again.
-        finalist_samples: replies to each development probe in that second look.
+        refined: candidates of the search that are looked at again, each with doses beside its own.
+        finalists: candidates of those that are looked at a last time.
+        finalist_samples: replies to each development probe in that last look.
         confirmation_samples: replies to each confirmation probe.
         report_samples: replies in all to the report probes, for each arm; 0 leaves them closed.
         report_judged: how many of the replies to each report probe the controller judges.
@@ -26,10 +27,11 @@ class Effort(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    development_prompts: int = Field(default=10, ge=2)
+    development_prompts: int = Field(default=8, ge=2)
     trials_per_batch: int = Field(default=12, ge=1)
-    finalists: int = Field(default=4, ge=1)
-    finalist_samples: int = Field(default=2, ge=1)
+    refined: int = Field(default=5, ge=1)
+    finalists: int = Field(default=3, ge=1)
+    finalist_samples: int = Field(default=4, ge=1)
     confirmation_samples: int = Field(default=6, ge=1)
     report_samples: int = Field(default=416, ge=0)
     report_judged: int = Field(default=4, ge=1)

@@ -22,11 +22,12 @@ class LoopState(TypedDict, total=False):
         pairs: pairs kept and sampled.
         evidence: `SiteEvidence` rows.
         space: `SearchSpace`.
-        stage: "search" or "finalists".
+        stage: "search", "refine" or "finalists".
         pending: `CandidateSpec`s to be evaluated next.
         replies_id: their replies, not judged yet.
         results: `CandidateResult`s of this round's search.
-        finalists: `CandidateResult`s of the second look.
+        refined: `CandidateResult`s of the second look.
+        finalists: `CandidateResult`s of the last look.
         history: `RoundSummary` of every round.
         decision: the last `Decision`.
         recalled: vector id and plan of a remembered run that is being tried; None otherwise.
@@ -46,6 +47,7 @@ class LoopState(TypedDict, total=False):
     pending: list[dict[str, Any]]
     replies_id: str
     results: list[dict[str, Any]]
+    refined: list[dict[str, Any]]
     finalists: list[dict[str, Any]]
     history: list[dict[str, Any]]
     decision: dict[str, Any]
@@ -60,6 +62,7 @@ def fresh_search(number: int) -> LoopState:
         "round": number,
         "stage": "search",
         "results": [],
+        "refined": [],
         "finalists": [],
         "space": {},
     }

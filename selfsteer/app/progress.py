@@ -19,13 +19,14 @@ from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 
+from selfsteer.agents.optimise import DOSES_BESIDE
 from selfsteer.agents.policy import utility
 from selfsteer.agents.probes import deal_probes
 from selfsteer.agents.settings import RunSettings
 from selfsteer.agents.types import CandidateResult, ContrastiveSpec, SearchSpace, Thresholds
 from selfsteer.app.output import clean, literal, place
 
-STAGES = ("collect", "search", "finalists", "confirm", "report")
+STAGES = ("collect", "search", "refine", "finalists", "confirm", "report")
 # Other events change what is expected, but nobody has replied in between.
 _FINISHES_WORK = ("collected", "evaluated", "confirmed", "reported")
 _RECALL_SHARE = 0.5  # of the replies of a confirmation
@@ -59,6 +60,7 @@ def workload(settings: RunSettings) -> dict[str, float]:
         "collect": 2 * samples,
         "trial": effort.development_prompts,
         "search": trials * effort.development_prompts,
+        "refine": (effort.refined * len(DOSES_BESIDE) + 1) * len(probes.development),
         "finalists": (effort.finalists + 1) * len(probes.development) * effort.finalist_samples,
         "confirm": 2 * len(probes.confirmation) * effort.confirmation_samples,
         "report": 3 * len(probes.report) * per_prompt,
@@ -129,13 +131,17 @@ class Tracker:
         found = CandidateResult.model_validate(payload["best"])
         if self.best is None or self._worth(found) >= self._worth(self.best):
             self.best = found
+        if payload["stage"] == "refine":
+            self.busy = "looking at the finalists again"
+            self.left = self._from("finalists")
+            return
         if payload["stage"] == "finalists":
             self.busy = "looking back on the round"
             self.left = self._from("confirm")
             return
         rest = max(0.0, 1 - self.tried / max(1, self.trials))
-        self.busy = "searching" if rest else "looking at the finalists again"
-        self.left = self.replies["search"] * rest + self._from("finalists")
+        self.busy = "searching" if rest else "looking at the best more closely"
+        self.left = self.replies["search"] * rest + self._from("refine")
 
     def _on_reflected(self, payload: Mapping[str, Any]) -> None:
         confirms = payload["action"] == "confirm"

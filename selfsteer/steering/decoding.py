@@ -31,19 +31,27 @@ class Settings:
         temperature: 0 for the likeliest token.
         seed: of the random streams.
         end_ids: tokens that end a reply.
+        watched: tokens whose log-probability is kept at every step.
     """
 
     temperature: float
     seed: int
     end_ids: frozenset[int]
+    watched: tuple[int, ...] = ()
 
 
 @dataclass
 class Reply:
-    """Token ids of a reply without the one that ended it, and whether there was one."""
+    """Token ids of a reply without the one that ended it, and whether there was one.
+
+    Attributes:
+        watched: for each token of the reply, and the one that ended it, the log-probabilities
+            (natural) of the watched tokens in its place, before any temperature.
+    """
 
     ids: list[int] = field(default_factory=list)
     finished: bool = False
+    watched: list[list[float]] = field(default_factory=list)
 
 
 @torch.inference_mode()
@@ -70,10 +78,14 @@ def decode_batch(
     ends = np.zeros(prompt.logits.shape[-1], dtype=bool)
     ends[[i for i in settings.end_ids if i < len(ends)]] = True
     tokens = np.zeros((len(numbers), steps), dtype=np.int64)
+    watched = torch.zeros(len(numbers), steps, len(settings.watched))
     replies = [Reply() for _ in numbers]
     edits.select(numbers)
     logits = prompt.logits
     for step in range(steps):
+        if settings.watched:
+            logprobs = torch.log_softmax(logits.float(), dim=-1)[:, list(settings.watched)]
+            watched[live.place, step] = logprobs.cpu()
         chosen = choose(logits, settings.temperature, live.draws[:, step])
         ids = chosen.cpu().numpy()
         tokens[live.place, step] = ids
@@ -81,7 +93,8 @@ def decode_batch(
         for at in np.flatnonzero(~live.done & (ended | (limits[live.place] == step + 1))):
             place = live.place[at]
             stop = step if ended[at] else step + 1
-            replies[place] = Reply(tokens[place, :stop].tolist(), bool(ended[at]))
+            seen_here = watched[place, : step + 1].tolist()
+            replies[place] = Reply(tokens[place, :stop].tolist(), bool(ended[at]), seen_here)
             live.done[at] = True
         if live.done.all():
             break

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -29,11 +29,14 @@ class Generation:
         text: the reply without special tokens.
         ids: its tokens, without the one that ended it.
         finished: whether the student ended it, rather than a limit on its length.
+        watched: for each token, and the one that ended the reply, the log-probabilities of the
+            watched tokens in its place.
     """
 
     text: str
     ids: list[int]
     finished: bool
+    watched: list[list[float]] = field(default_factory=list)
 
 
 def generate(
@@ -44,6 +47,7 @@ def generate(
     max_new_tokens: int = 96,
     temperature: float = 1.0,
     seed: int = 0,
+    watch: Sequence[int] = (),
     batch_tokens: int = 32768,
 ) -> list[Generation]:
     """One reply for each prompt, in order.
@@ -54,6 +58,7 @@ def generate(
 
     Args:
         temperature: 0 takes the likeliest token each time.
+        watch: token ids whose log-probabilities (natural, at temperature 1) are kept at every step.
         batch_tokens: tokens held in the cache at once: prompts, replies and pads together.
 
     Raises:
@@ -73,7 +78,7 @@ def generate(
             known[prompt] = encode(student, prompt)
     rows = [known[prompt] for prompt in prompts]
     limits = np.array([_room(student, row, max_new_tokens) for row in rows], dtype=np.int64)
-    settings = Settings(temperature, seed, end_ids(student))
+    settings = Settings(temperature, seed, end_ids(student), tuple(watch))
     # Equal prompts side by side, so that they fall into one batch.
     order = np.array(sorted(range(len(rows)), key=lambda i: (len(rows[i].ids), rows[i].ids)), int)
     sizes = [len(rows[i].ids) + max_new_tokens for i in order]
@@ -110,7 +115,7 @@ def warn_of_idle_plans(edits: Steering) -> None:
 
 def _generation(student: Student, reply: Reply) -> Generation:
     text = student.tokenizer.decode(reply.ids, skip_special_tokens=True)
-    return Generation(str(text), reply.ids, reply.finished)
+    return Generation(str(text), reply.ids, reply.finished, reply.watched)
 
 
 def _check_settings(max_new_tokens: int, temperature: float) -> None:

@@ -39,6 +39,7 @@ IMPOSSIBLE = Thresholds(steerability=1, coherence=1, broken=0, retention=1)
 EFFORT = Effort(
     development_prompts=3,
     trials_per_batch=3,
+    refined=2,
     finalists=2,
     finalist_samples=1,
     confirmation_samples=2,

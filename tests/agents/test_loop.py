@@ -86,12 +86,14 @@ def test_a_run_goes_through_every_node_to_acceptance(talker: Student, memory: Me
 def test_what_was_measured_is_on_record(talker: Student, memory: Memory) -> None:
     run = run_goal(talker, Scripted(), memory, settings())
     search = memory.runs.candidates(run.id, "development")
-    assert [c.number for c in search] == list(range(12))
+    assert [c.number for c in search] == list(range(len(search)))
     stages = [c.details["stage"] for c in search]
-    assert stages == ["search"] * 10 + ["finalists"] * 2
+    looks = len(search) - 12
+    assert 2 <= looks <= 6
+    assert stages == ["search"] * 10 + ["refine"] * looks + ["finalists"] * 2
     plans = [str(c.plan) for c in search]
     assert len(set(plans[:10])) == 10
-    assert set(plans[10:]) <= set(plans[:10])
+    assert set(plans[-2:]) <= set(plans[10:-2])
     [confirmed] = memory.runs.candidates(run.id, "confirmation")
     assert run.verdict is not None
     assert confirmed.steerability == run.verdict["steerability"]
@@ -269,7 +271,8 @@ def test_new_data_is_proposed_with_the_history_at_hand(talker: Student, memory: 
     rounds = memory.runs.rounds(run.id)
     assert [turn.number for turn in rounds] == [0, 1, 2]
     assert len({turn.dataset_id for turn in rounds}) == 3
-    assert len(memory.runs.candidates(run.id, "development")) == 36
+    looked_at = memory.runs.candidates(run.id, "development")
+    assert {c.round for c in looked_at} == {0, 1, 2}
     assert run.status == "accepted"
 
 
@@ -289,8 +292,12 @@ def test_a_narrowed_search_keeps_its_data(talker: Student, memory: Memory) -> No
     assert {first.vector_id, second.vector_id} <= set(
         told.payloads["extracted"]["vectors"].values()
     )
-    rounds = [c.round for c in memory.runs.candidates(run.id, "development")]
-    assert rounds == [0] * 12 + [1] * 12
+    searched = [
+        c.round
+        for c in memory.runs.candidates(run.id, "development")
+        if c.details["stage"] == "search"
+    ]
+    assert searched == [0] * 10 + [1] * 10
     assert run.status == "accepted"
 
 

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfsteer.agents.optimise import ABLATE_STRENGTH, GRID_STRENGTHS, first_batch, next_batch
+from selfsteer.agents.optimise import (
+    ABLATE_STRENGTH,
+    GRID_STRENGTHS,
+    beside,
+    first_batch,
+    next_batch,
+)
 from selfsteer.agents.policy import search_space
 from selfsteer.agents.sites import SITES
 from selfsteer.agents.types import CandidateResult, CandidateSpec, SearchSpace, Thresholds
@@ -44,7 +50,12 @@ def measured(spec: CandidateSpec) -> CandidateResult:
     """A made-up response with its best point at layer 2, strength 1."""
     steerability = max(0.0, 0.9 - abs(spec.layer - 2) * 0.2 - abs(spec.strength - 1) * 0.4)
     return CandidateResult(
-        **spec.model_dump(), steerability=steerability, coherence=1.1, broken=0.0, repetition=0.0, n=8
+        **spec.model_dump(),
+        steerability=steerability,
+        coherence=1.1,
+        broken=0.0,
+        repetition=0.0,
+        n=8,
     )
 
 
@@ -136,3 +147,14 @@ def test_the_widened_spaces_of_later_rounds_can_be_searched(failures: int) -> No
     space = search_space(evidence(0.9, 0.9), [summary(None)] * failures)
     results = [measured(spec) for spec in first_batch(space)]
     assert next_batch(space, results, THRESHOLDS, count=3, seed=0)
+
+
+def test_a_closer_look_takes_doses_on_both_sides_within_the_space() -> None:
+    middle = CandidateSpec(site="reply", layer=1, operator="add", strength=0.5)
+    assert [spec.strength for spec in beside(SPACE, [middle])] == [0.417, 0.5, 0.6]
+    top = middle.model_copy(update={"strength": SPACE.high})
+    assert [spec.strength for spec in beside(SPACE, [top])] == [
+        float(f"{SPACE.high / 1.2:.3g}"),
+        SPACE.high,
+    ]
+    assert beside(SPACE, [middle, middle]) == beside(SPACE, [middle])

@@ -63,6 +63,7 @@ AFTER = {
     "plan_search": (Runs, "add_event", lambda _self, _run, kind, *_: kind == "search_space"),
     "evaluate": (Memory, "put_generations", None),
     "judge": (Runs, "add_candidates", split_of("development")),
+    "judge-refine": (Runs, "add_candidates", stage_of("refine")),
     "judge-finalists": (Runs, "add_candidates", stage_of("finalists")),
     "reflect": (Runs, "add_round", None),
     "confirm": (Runs, "add_candidates", split_of("confirmation")),

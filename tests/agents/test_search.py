@@ -85,4 +85,4 @@ def test_a_run_on_given_texts_without_prompts(talker: Student, memory: Memory) -
     run = run_goal(talker, SearchController(talker, texts), memory, settings())
     assert run.verdict is not None
     sites = {c.details["stage"]: c for c in memory.runs.candidates(run.id, "development")}
-    assert set(sites) == {"search", "finalists"}
+    assert set(sites) == {"search", "refine", "finalists"}

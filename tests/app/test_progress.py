@@ -29,6 +29,7 @@ FIRST = [
     ("search_space", {"round": 0, "trials": 20}),
     ("evaluated", {"round": 0, "stage": "search", "candidates": 10, "best": BEST}),
     ("evaluated", {"round": 0, "stage": "search", "candidates": 10, "best": BEST}),
+    ("evaluated", {"round": 0, "stage": "refine", "candidates": 9, "best": BEST}),
     ("evaluated", {"round": 0, "stage": "finalists", "candidates": 4, "best": BEST}),
 ]
 SECOND = [(kind, {**payload, "round": 1}) for kind, payload in FIRST[1:]]
@@ -92,6 +93,8 @@ def test_the_search_is_followed() -> None:
     assert (told.tried, told.trials, told.best) == (10, 20, CandidateResult.model_validate(BEST))
     assert told.busy == "searching"
     told.tell(*FIRST[6])
+    assert told.busy == "looking at the best more closely"
+    told.tell(*FIRST[7])
     assert told.busy == "looking at the finalists again"
 
 

@@ -263,3 +263,17 @@ def test_real_models_are_steered_exactly(
         expected = expected_logits(real_student, prompts[i], plans[i], replies[i], 40)
         torch.testing.assert_close(logits[place, : len(expected)], expected, atol=1e-4, rtol=0)
     assert replies[0].text.split()[0] in {"there", ",", "there,"}
+
+
+def test_watched_tokens_keep_their_log_probabilities(llama: Student) -> None:
+    prompts = [Prompt.chat("one"), Prompt.chat("another one"), Prompt.chat("a third")]
+    watched = (20, 90)
+    found = generate(llama, prompts, max_new_tokens=9, temperature=0.7, seed=2, watch=watched)
+    plain = generate(llama, prompts, max_new_tokens=9, temperature=0.7, seed=2)
+    assert [reply.ids for reply in found] == [reply.ids for reply in plain]
+    for prompt, reply in zip(prompts, found, strict=True):
+        row = grown(llama, prompt, reply.ids)
+        logprobs = reference_logits(llama, row, Plan.none()).log_softmax(-1)
+        steps = logprobs[row.prompt_length - 1 :, list(watched)]
+        expected = steps if reply.finished else steps[:-1]
+        torch.testing.assert_close(torch.tensor(reply.watched), expected, atol=1e-4, rtol=1e-4)

@@ -1,62 +1,101 @@
 """Judging by the probability of "yes" against "no", which a small model can do without JSON.
 
 The student may say a few words before its verdict ("asked this, is that, so ..."): what it says
-first is its likeliest continuation, and the two answers are weighed behind it. A model that answers
-at once is weighed at once.
+first is its likeliest continuation, and the two answers are weighed where it gives one of them. A
+model that gives neither is weighed at once.
 """
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 
 from selfsteer.agents.types import Goal, Sample, Verdict
-from selfsteer.steering.generate import generate
+from selfsteer.errors import StudentError
+from selfsteer.steering.generate import Generation, generate
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Prompt
-from selfsteer.steering.scoring import option_logprobs
 
 QUESTION = "Text: {reply}\nRequest: {goal}\nDoes it fit?"
 REASON_TOKENS = 24
 _ANSWER = re.compile(r"\b(?:yes|no)\b", re.IGNORECASE)
 
 
+class Answers(NamedTuple):
+    """The tokens that "yes" and "no" begin with, in either case, after a space and without."""
+
+    yes: tuple[int, ...]
+    no: tuple[int, ...]
+
+
 def yes_no_verdicts(student: Student, goal: Goal, samples: Sequence[Sample]) -> list[Verdict]:
     """P(yes) / (P(yes) + P(no)) of the unsteered student for every reply.
 
-    Identical replies are asked about once. An empty reply fits no request.
+    Identical replies are asked about once. An empty reply fits no request. An answer counts by its
+    first token.
 
     Args:
         student: the model that judges; its hooks are off.
         goal: what was asked for.
         samples: the replies.
+
+    Raises:
+        StudentError: the student's tokenizer begins both answers with the same token.
     """
     replies = sorted({sample.reply for sample in samples if sample.reply.strip()})
     prompts = [Prompt.chat(QUESTION.format(reply=reply, goal=goal.text)) for reply in replies]
-    reasons = generate(student, prompts, max_new_tokens=REASON_TOKENS, temperature=0)
-    by_reason: dict[str, list[int]] = defaultdict(list)
-    for index, reason in enumerate(reasons):
-        by_reason[before_answer(reason.text)].append(index)
-    scores: dict[str, float] = {}
-    for reason_text, indices in by_reason.items():
-        found = _weigh(student, [prompts[i] for i in indices], reason_text)
-        scores |= dict(zip((replies[i] for i in indices), found, strict=True))
+    answers = answer_tokens(student)
+    reasoned = generate(
+        student,
+        prompts,
+        max_new_tokens=REASON_TOKENS,
+        temperature=0,
+        watch=answers.yes + answers.no,
+    )
+    scores = {
+        reply: _weigh(said.watched[place_of_answer(student, said)], len(answers.yes))
+        for reply, said in zip(replies, reasoned, strict=True)
+    }
     return [Verdict(score=scores.get(sample.reply, 0.0)) for sample in samples]
 
 
-def before_answer(reason: str) -> str:
-    """What is said before the first "yes" or "no"; nothing where neither is said."""
-    answer = _ANSWER.search(reason)
-    return reason[: answer.start()].rstrip() if answer else ""
+def answer_tokens(student: Student) -> Answers:
+    """The first tokens of the two answers; one that both begin with (a bare space) is left out.
+
+    Raises:
+        StudentError: nothing is left of one of them.
+    """
+
+    def first(word: str) -> set[int]:
+        spellings = (f"{space}{form}" for space in ("", " ") for form in (word, word.title()))
+        encoded = (student.tokenizer.encode(s, add_special_tokens=False) for s in spellings)
+        return {ids[0] for ids in encoded if ids}
+
+    yes, no = first("yes"), first("no")
+    if not yes - no or not no - yes:
+        raise StudentError(
+            f"The tokenizer of {student.name} begins 'yes' and 'no' with the same token, so it "
+            "cannot judge by the first token of its answer; let another controller judge."
+        )
+    return Answers(tuple(sorted(yes - no)), tuple(sorted(no - yes)))
 
 
-def _weigh(student: Student, prompts: Sequence[Prompt], reason: str) -> list[float]:
-    """P(yes) after the same words for every prompt, over both spellings of each answer."""
-    lead = f"{reason} " if reason else ""
-    options = [f"{lead}{answer}" for answer in ("yes", "Yes", "no", "No")]
-    logprobs = option_logprobs(student, prompts, options).double()
-    yes, no = logprobs[:, :2].logsumexp(dim=1), logprobs[:, 2:].logsumexp(dim=1)
-    return [float(p) for p in torch.sigmoid(yes - no)]
+def place_of_answer(student: Student, said: Generation) -> int:
+    """The token in which the first "yes" or "no" begins; 0 where neither is said."""
+    answer = _ANSWER.search(said.text)
+    if answer is None:
+        return 0
+    lengths = (
+        len(student.tokenizer.decode(said.ids[: end + 1], skip_special_tokens=True))
+        for end in range(len(said.ids))
+    )
+    return next(place for place, length in enumerate(lengths) if length > answer.start())
+
+
+def _weigh(logprobs: Sequence[float], yes: int) -> float:
+    """P(yes) against P(no), the first `yes` of the log-probabilities being those of yes."""
+    both = torch.tensor(logprobs, dtype=torch.float64)
+    return float(torch.sigmoid(both[:yes].logsumexp(0) - both[yes:].logsumexp(0)))

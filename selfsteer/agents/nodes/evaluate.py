@@ -12,16 +12,15 @@ def evaluate(state: LoopState, context: Context) -> LoopState:
     """Sample the replies and store them; judging is a node of its own."""
     specs = [CandidateSpec.model_validate(row) for row in state["pending"]]
     plans = context.plans(specs, state["vector_ids"])
-    final = state["stage"] == "finalists"
-    effort, probes = context.settings.effort, context.probes.development
+    stage, effort, probes = state["stage"], context.settings.effort, context.probes.development
     samples = sample(
         context.student,
         plans,
-        probes if final else probes[: effort.development_prompts],
-        samples_per_prompt=effort.finalist_samples if final else 1,
+        probes[: effort.development_prompts] if stage == "search" else probes,
+        samples_per_prompt=effort.finalist_samples if stage == "finalists" else 1,
         temperature=context.settings.temperature,
         max_new_tokens=context.settings.max_new_tokens,
-        seed=context.seed("evaluate", state["round"], state["stage"]),
+        seed=context.seed("evaluate", state["round"], stage),
         instructed=context.instructed,
     )
     return {

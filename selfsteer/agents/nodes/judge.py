@@ -27,9 +27,9 @@ def judge(state: LoopState, context: Context) -> LoopState:
     ]
     _record(state, context, results, scores)
     done: list[dict[str, object]] = [result.model_dump() for result in results]
-    if final:
-        return {"finalists": done}
-    return {"results": [*state["results"], *done]}
+    if state["stage"] == "search":
+        return {"results": [*state["results"], *done]}
+    return {"finalists": done} if final else {"refined": done}
 
 
 def _result(
@@ -57,7 +57,8 @@ def _record(
     scores: list[CandidateScore],
 ) -> None:
     number, stage = state["round"], state["stage"]
-    first = len(state["results"])  # finalists are numbered on, after the whole search
+    # Numbered on through the stages of a round.
+    first = len(state["results"]) + len(state["refined"])
     context.memory.runs.add_candidates(
         [
             Candidate(

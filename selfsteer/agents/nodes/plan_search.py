@@ -1,4 +1,7 @@
-"""Choose what to evaluate next: a coarse grid, then TPE, then a second look at the best."""
+"""Choose what to evaluate next: a coarse grid, then TPE, then closer looks at the best.
+
+The looks halve in number and grow in probes (successive halving: Jamieson and Talwalkar, 2016).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Sequence
 
 from selfsteer.agents.budget import Spent
 from selfsteer.agents.context import Context
-from selfsteer.agents.optimise import first_batch, next_batch
+from selfsteer.agents.optimise import beside, first_batch, next_batch
 from selfsteer.agents.policy import utility
 from selfsteer.agents.state import LoopState
 from selfsteer.agents.types import (
@@ -44,9 +47,25 @@ def _next(state: LoopState, context: Context) -> LoopState:
         )
         if batch:
             return {"pending": _dump(batch)}
-    best = sorted(results, key=lambda r: utility(r, context.goal.thresholds), reverse=True)
-    finalists = best[: context.settings.effort.finalists]
-    return {"stage": "finalists", "pending": _dump([r.spec() for r in finalists])}
+    return _closer_look(space, state, context)
+
+
+def _closer_look(space: SearchSpace, state: LoopState, context: Context) -> LoopState:
+    """After the search the best of it with doses beside theirs; after those, the best of them."""
+    effort = context.settings.effort
+    if state["stage"] == "search":
+        best = _best(state["results"], effort.refined, context)
+        return {"stage": "refine", "pending": _dump(beside(space, best))}
+    return {
+        "stage": "finalists",
+        "pending": _dump(_best(state["refined"], effort.finalists, context)),
+    }
+
+
+def _best(rows: Sequence[object], count: int, context: Context) -> list[CandidateSpec]:
+    results = [CandidateResult.model_validate(row) for row in rows]
+    results.sort(key=lambda result: utility(result, context.goal.thresholds), reverse=True)
+    return [result.spec() for result in results[:count]]
 
 
 def _open(state: LoopState, context: Context) -> LoopState:

@@ -15,8 +15,8 @@ def reflect(state: LoopState, context: Context) -> LoopState:
     """Close the round: summary, decision and reason go on record."""
     number = state["round"]
     thresholds = context.goal.thresholds
-    # Where the budget ended the search early there was no second look.
-    measured = state["finalists"] or state["results"]
+    # Where the budget ended the search early there was no closer look.
+    measured = state["finalists"] or state["refined"] or state["results"]
     results = [CandidateResult.model_validate(row) for row in measured]
     best = max(results, key=lambda r: utility(r, thresholds), default=None)
     summary = RoundSummary(

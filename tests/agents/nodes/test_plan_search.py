@@ -8,6 +8,7 @@ import pytest
 
 from selfsteer.agents.budget import Budget
 from selfsteer.agents.nodes.plan_search import plan_search
+from selfsteer.agents.optimise import beside
 from selfsteer.agents.policy import utility
 from selfsteer.agents.state import LoopState
 from selfsteer.agents.types import CandidateResult, CandidateSpec, SearchSpace
@@ -24,6 +25,7 @@ FRESH: LoopState = {
     "stage": "search",
     "space": {},
     "results": [],
+    "refined": [],
     "finalists": [],
     "history": [],
     "evidence": [row.model_dump() for row in evidence(0.9, 0.8)],
@@ -55,22 +57,36 @@ def measured(pending: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def test_first_a_grid_then_batches_then_the_best_again(memory: Memory, talker: Student) -> None:
+def test_first_a_grid_then_batches_then_the_best_more_closely(
+    memory: Memory, talker: Student
+) -> None:
     context = build(memory, talker, Choosing(SPACE), settings())
     state: LoopState = {**FRESH}
     sizes = []
-    while state["stage"] == "search":
+    while True:
         state = {**state, **plan_search(state, context)}
-        if state["stage"] == "search":
-            sizes.append(len(state["pending"]))
-            state["results"] = [*state["results"], *measured(state["pending"])]
+        if state["stage"] != "search":
+            break
+        sizes.append(len(state["pending"]))
+        state["results"] = [*state["results"], *measured(state["pending"])]
     assert sizes[0] == 8
     assert sum(sizes) == SPACE.trials
     results = [CandidateResult.model_validate(row) for row in state["results"]]
     assert len({result.spec() for result in results}) == len(results)
+    best = [result.spec() for result in ranked(results)[:2]]
+    refined = [CandidateSpec.model_validate(row) for row in state["pending"]]
+    assert refined == beside(SPACE, best)
+    assert len(refined) == 6
+    state["refined"] = measured(state["pending"])
+    state = {**state, **plan_search(state, context)}
+    assert state["stage"] == "finalists"
     finalists = [CandidateSpec.model_validate(row) for row in state["pending"]]
-    ranked = sorted(results, key=lambda result: -utility(result, EASY))
-    assert finalists == [result.spec() for result in ranked[:2]]
+    looked_at = [CandidateResult.model_validate(row) for row in state["refined"]]
+    assert finalists == [result.spec() for result in ranked(looked_at)[:2]]
+
+
+def ranked(results: list[CandidateResult]) -> list[CandidateResult]:
+    return sorted(results, key=lambda result: -utility(result, EASY))
 
 
 def test_the_strengths_of_the_person_come_before_those_of_the_controller(
