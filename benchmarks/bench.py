@@ -1,133 +1,79 @@
-"""`make bench`: what capturing, steering and searching cost, as ratios of interleaved runs.
+"""`make bench`: what reading and writing activations costs, as ratios of interleaved runs.
 
-The student is Pocket; threads are fixed. Each row compares two ways to the same result.
+Prints the bars, writes them to `build/bars/bench.json`, and the table with the plot of growth to
+`docs/benchmarks.md` where `--write` is given. Peers run in environments of their own, which are
+made the first time.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
 
 import torch
-from torch import Tensor
+from transformers.utils.logging import disable_progress_bar
 
 from benchmarks.bars import Bar, publish
-from benchmarks.interleave import interleaved
-from selfsteer.agents.probes import open_prompts
-from selfsteer.steering.capture import capture
-from selfsteer.steering.datasets import ContrastiveDataset, ContrastivePair
-from selfsteer.steering.extraction.extract import extract_vector
-from selfsteer.steering.generate import generate
+from benchmarks.speed import extraction, generation, growth
+from benchmarks.speed.workers import worker
+from benchmarks.speed.world import load_world, write_world
 from selfsteer.steering.model import Student
-from selfsteer.steering.plan import Plan
-from selfsteer.steering.prompts import Example, Prompt
-from selfsteer.steering.vectors import SteeringVector
 
-THREADS = 2
-TEXTS = 256
-LAYERS, STRENGTHS = range(6), (0.1, 0.2, 0.3, 0.4)
+THREADS = 1
+PEERS = ("repeng", "steering-vectors")
+PAGE, PLOT = Path("docs/benchmarks.md"), Path("docs/benchmarks.svg")
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measure and publish; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench", description=__doc__)
+    parser.add_argument("--write", action="store_true", help="also write docs/benchmarks.md")
+    options = parser.parse_args(argv)
     torch.set_num_threads(THREADS)
-    student = Student.load("pocket")
-    examples = _examples(student)
-    vector = _vector(student, examples)
-    bars = [
-        *capturing(student, examples),
-        *steering(student, vector),
-        searching(student, vector),
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    folder = write_world()
+    student = load_world(folder)
+    with ExitStack() as stack:
+        workers = [stack.enter_context(worker(peer, folder, THREADS)) for peer in PEERS]
+        bars = [
+            *extraction.rows(student, workers),
+            *generation.against_transformers(student),
+            generation.against_equal_plans(student),
+            generation.against_a_loop(Student.load("pocket"), "Pocket", 3.0),
+            generation.against_a_loop(student, "12 layers", 2.0),
+            *generation.against_peers(student, workers),
+        ]
+    found = growth.curves(student)
+    code = publish("bench", bars)
+    for curve in found:
+        values = ", ".join(f"{n}: {v:.2f}" for n, v in zip(curve.sizes, curve.values, strict=True))
+        print(f"{curve.name} ({curve.unit}): {values}")
+    if options.write:
+        write_page(bars, found)
+    return code
+
+
+def write_page(bars: Sequence[Bar], found: Sequence[growth.Curve]) -> None:
+    """The table and the plot, for people who do not run it."""
+    rows = [
+        f"| {bar.name} | {bar.value:.2f} | {'≥' if bar.at_least else '≤'} {bar.limit:g} | "
+        f"{'yes' if bar.met else '**no**'} | {bar.note} |"
+        for bar in bars
     ]
-    return publish("bench", bars)
-
-
-def _examples(student: Student) -> list[Example]:
-    asked = [Prompt.chat(text) for text in open_prompts()] * 2
-    replies = generate(student, asked[:TEXTS], max_new_tokens=64, seed=0)
-    return [
-        Example(prompt=p, completion=r.text) for p, r in zip(asked, replies, strict=False) if r.text
-    ]
-
-
-def _vector(student: Student, examples: list[Example]) -> SteeringVector:
-    half = len(examples) // 2
-    pairs = tuple(
-        ContrastivePair(positive=p, negative=n)
-        for p, n in zip(examples[:half], examples[half : 2 * half], strict=True)
+    growth.plot(found, PLOT)
+    PAGE.write_text(
+        "# Speed\n\n"
+        f"Written by `make bench ARGS=--write`; {THREADS} thread, float32, on a CPU. Ratios are\n"
+        "medians of interleaved pairs with their 95 % intervals. The model is a random Llama of\n"
+        "12 layers, 256 wide, with a vocabulary of 32,000; the texts have 9 to 200 tokens.\n\n"
+        "| work | ratio | limit | met | against, interval |\n|---|---|---|---|---|\n"
+        + "\n".join(rows)
+        + f"\n\n![How it grows]({PLOT.name})\n",
+        encoding="utf-8",
     )
-    return extract_vector(student, ContrastiveDataset(concept="benchmark", pairs=pairs))
-
-
-def capturing(student: Student, examples: list[Example]) -> list[Bar]:
-    """Against one padded forward a batch of 32 with every hidden state kept, as others do it."""
-
-    def hidden_states() -> list[Tensor]:
-        kept = []
-        for start in range(0, len(examples), 32):
-            texts = [_text(student, example) for example in examples[start : start + 32]]
-            batch = student.tokenizer(
-                texts, return_tensors="pt", padding=True, add_special_tokens=False
-            )
-            with torch.inference_mode():
-                states = student.model(**batch, output_hidden_states=True).hidden_states
-            kept.append(torch.stack([state[:, -1] for state in states[1:]]))
-        return kept
-
-    middle = student.n_layers // 2
-    one = interleaved(hidden_states, lambda: capture(student, examples, layers=[middle]))
-    every = interleaved(hidden_states, lambda: capture(student, examples))
-    return [
-        Bar("capture, one middle layer: times faster", one.value, 1.5, note=str(one)),
-        Bar("capture, all layers: times faster", every.value, 1.0, note=str(every)),
-    ]
-
-
-def _text(student: Student, example: Example) -> str:
-    turns = [{"role": m.role, "content": m.content} for m in example.prompt.messages]
-    turns.append({"role": "assistant", "content": example.completion})
-    return str(student.tokenizer.apply_chat_template(turns, tokenize=False))
-
-
-def steering(student: Student, vector: SteeringVector) -> list[Bar]:
-    """Steered generation against unsteered, one layer and all layers."""
-    asked = [Prompt.chat(text) for text in open_prompts()[:32]]
-
-    def run(plan: Plan) -> object:
-        # Greedy, and a strength too small to change a token: both sides do the same work.
-        return generate(student, asked, plan, max_new_tokens=40, temperature=0)
-
-    one = Plan.single(vector, 3, 1e-6)
-    every = Plan(tuple(Plan.single(vector, layer, 1e-6).edits[0] for layer in LAYERS))
-    rows = []
-    for name, plan in (("one layer", one), ("all layers", every)):
-        ratio = interleaved(lambda plan=plan: run(plan), lambda: run(Plan.none()))  # type: ignore[misc]
-        rows.append(
-            Bar(
-                f"steered over unsteered, {name}",
-                ratio.value,
-                1.10,
-                at_least=False,
-                note=str(ratio),
-            )
-        )
-    return rows
-
-
-def searching(student: Student, vector: SteeringVector) -> Bar:
-    """24 candidates x 16 prompts x 40 tokens: one call against a call for each candidate."""
-    asked = [Prompt.chat(text) for text in open_prompts()[:16]]
-    plans = [Plan.single(vector, layer, s) for layer in LAYERS for s in STRENGTHS]
-
-    def loop() -> None:
-        for plan in plans:
-            generate(student, asked, plan, max_new_tokens=40, seed=0)
-
-    def batch() -> None:
-        rows = [plan for plan in plans for _ in asked]
-        generate(student, asked * len(plans), rows, max_new_tokens=40, seed=0)
-
-    ratio = interleaved(loop, batch)
-    return Bar("24 candidates in one call: times faster", ratio.value, 3.0, note=str(ratio))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ MAX_PAIRS = 40
 MIN_PAIRS = 7
 HALF_WIDTH = 0.01
 
+Timed = Callable[[], float]
+"""Does its work and returns the seconds that it took."""
+
 
 @dataclass(frozen=True)
 class Ratio:
@@ -31,30 +34,45 @@ class Ratio:
         return f"[{self.low:.2f}, {self.high:.2f}], {self.pairs} pairs"
 
 
-def interleaved(a: Callable[[], object], b: Callable[[], object]) -> Ratio:
-    """Time `a` over time `b`: pairs A B, B A, ... until the interval is narrow or 40 pairs.
+def interleaved(a: Callable[[], object], b: Callable[[], object], *, patience: float = 60) -> Ratio:
+    """Time `a` over time `b`: pairs A B, B A, ... until the interval is narrow.
 
-    Both run once before anything counts.
+    Narrow is a half-width of 1 % of the ratio, or of 0.01 where that is more; after 40 pairs, or
+    `patience` seconds and 7 pairs, the interval is taken as it is. Both run once before anything
+    counts.
     """
+    return interleaved_seconds(stopwatch(a), stopwatch(b), patience=patience)
+
+
+def interleaved_seconds(a: Timed, b: Timed, *, patience: float = 60) -> Ratio:
+    """As `interleaved`, for work that is timed where it runs: in another process, say."""
     a(), b()
     ratios: list[float] = []
+    began = time.monotonic()
     while len(ratios) < MAX_PAIRS:
         first_a = len(ratios) % 2 == 0
-        x, y = (_timed(a), _timed(b)) if first_a else reversed((_timed(b), _timed(a)))
+        x, y = (a(), b()) if first_a else reversed((b(), a()))
         ratios.append(x / y)
-        result = _summary(ratios)
-        if len(ratios) >= MIN_PAIRS and (result.high - result.low) / 2 <= HALF_WIDTH:
+        result = summary(ratios)
+        narrow = (result.high - result.low) / 2 <= HALF_WIDTH * max(1.0, result.value)
+        if len(ratios) >= MIN_PAIRS and (narrow or time.monotonic() - began > patience):
             break
-    return _summary(ratios)
+    return summary(ratios)
 
 
-def _timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+def stopwatch(work: Callable[[], object]) -> Timed:
+    """The work, timed on this machine's clock."""
+
+    def timed() -> float:
+        began = time.perf_counter()
+        work()
+        return time.perf_counter() - began
+
+    return timed
 
 
-def _summary(ratios: list[float]) -> Ratio:
+def summary(ratios: list[float]) -> Ratio:
+    """The median of the ratios with its interval."""
     ordered, n = sorted(ratios), len(ratios)
     reach = NormalDist().inv_cdf(0.975) * n**0.5 / 2
     low = ordered[max(0, int(n / 2 - reach))]

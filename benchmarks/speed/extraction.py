@@ -1,0 +1,94 @@
+"""Extracting vectors: against the peers, and against a bare forward over the same tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from benchmarks.bars import Bar
+from benchmarks.interleave import interleaved, interleaved_seconds, stopwatch
+from benchmarks.speed.workers import Worker
+from benchmarks.speed.world import MIDDLE, dataset, texts
+from selfsteer.steering.batching import buckets
+from selfsteer.steering.encoding import encode
+from selfsteer.steering.extraction.extract import extract_vector
+from selfsteer.steering.model import Student
+from selfsteer.steering.prompts import Prompt
+
+BATCHES = (1, 8, 32)  # the peers' batch sizes; the fastest counts
+TOKEN_BUDGET = 4096
+
+
+def rows(student: Student, workers: Sequence[Worker]) -> list[Bar]:
+    """One middle layer and all layers, each against the fastest peer and against the floor."""
+    cases = (
+        ("one middle layer", [MIDDLE], 5.0),
+        ("all layers", list(range(student.n_layers)), 2.5),
+    )
+    found = []
+    for name, layers, limit in cases:
+        peer, batch = fastest(workers, layers)
+        ours = stopwatch(lambda layers=layers: extract(student, layers))  # type: ignore[misc]
+        ratio = interleaved_seconds(
+            lambda peer=peer, layers=layers, batch=batch: peer.seconds(  # type: ignore[misc]
+                "extract", wanted=layers, batch=batch
+            ),
+            ours,
+        )
+        note = f"{peer.name}, batches of {batch}; {ratio}"
+        found.append(Bar(f"extraction, {name}: times faster", ratio.value, limit, note=note))
+        floor = interleaved(
+            lambda layers=layers: extract(student, layers),  # type: ignore[misc]
+            lambda layers=layers: bare_forward(student, max(layers) + 1),  # type: ignore[misc]
+        )
+        found.append(
+            Bar(
+                f"extraction, {name}: over the floor",
+                floor.value,
+                1.15,
+                at_least=False,
+                note=str(floor),
+            )
+        )
+    return found
+
+
+def extract(student: Student, layers: Sequence[int]) -> None:
+    """A vector from the last token of every text."""
+    extract_vector(student, dataset(texts()), selector="last", reduce="last", layers=layers)
+
+
+def fastest(workers: Sequence[Worker], layers: Sequence[int]) -> tuple[Worker, int]:
+    """The peer and its batch size with the shortest of two times."""
+    times = {
+        (worker, batch): min(
+            worker.seconds("extract", wanted=list(layers), batch=batch) for _ in range(2)
+        )
+        for worker in workers
+        for batch in BATCHES
+    }
+    return min(times, key=times.__getitem__)
+
+
+@torch.inference_mode()
+def bare_forward(student: Student, blocks: int) -> None:
+    """The embedding and the first blocks over as many tokens as the texts have, and nothing else.
+
+    Tokenising is part of it. In every batch all rows have the mean length of the texts that
+    extraction would put there, so that no pad is read.
+    """
+    inner: Any = student.model.base_model
+    encoded = [encode(student, Prompt.raw(text)) for text in texts()]
+    for batch in buckets([len(row.ids) for row in encoded], TOKEN_BUDGET):
+        together = [i for place in batch for i in encoded[place].ids]
+        width = max(1, len(together) // len(batch))
+        ids = torch.tensor(together[: width * len(batch)]).view(len(batch), width)
+        positions = torch.arange(width)[None]
+        hidden = inner.embed_tokens(ids)
+        angles = inner.rotary_emb(hidden, positions)
+        for block in student.layers[:blocks]:
+            hidden = block(
+                hidden, attention_mask=None, position_ids=positions, position_embeddings=angles
+            )

@@ -1,0 +1,118 @@
+"""How time and memory grow: with texts, layers, width, and the number of plans."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import matplotlib
+
+from benchmarks.speed.extraction import extract
+from benchmarks.speed.generation import FAINT, ours, unit_vector
+from benchmarks.speed.world import FOLDER, load_world, write_world
+from selfsteer.steering.extraction.extract import extract_vector
+from selfsteer.steering.model import Student
+from selfsteer.steering.plan import Plan
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+REPEATS = 3
+
+
+class Curve(NamedTuple):
+    """Seconds, or mebibytes, against one size."""
+
+    name: str
+    unit: str
+    sizes: Sequence[int]
+    values: Sequence[float]
+
+
+def curves(student: Student) -> list[Curve]:
+    """Everything that is plotted."""
+    from benchmarks.speed.world import dataset, texts
+
+    def with_texts(count: int) -> None:
+        extract_vector(student, dataset(texts(count)), selector="last", reduce="last")
+
+    def with_plans(count: int) -> None:
+        vectors = [unit_vector(student, number) for number in range(count)]
+        plans = [Plan.single(v, i % student.n_layers, FAINT) for i, v in enumerate(vectors)]
+        ours(student, [plans[i % count] for i in range(32)], 32)
+
+    return [
+        _curve("texts", with_texts, (64, 128, 256, 512)),
+        _curve("layers read", lambda n: extract(student, list(range(n))), (1, 3, 6, 9, 12)),
+        _widths((128, 256, 512)),
+        _curve("plans in a batch of 32", with_plans, (1, 2, 4, 8, 16, 32)),
+        *_memory((64, 256, 1024)),
+    ]
+
+
+def plot(found: Sequence[Curve], path: Path) -> None:
+    """One small panel for each curve, as SVG."""
+    figure, axes = plt.subplots(2, 3, figsize=(10, 5.5), layout="constrained")
+    panels = {curve.name.split(":")[0]: [] for curve in found}  # type: ignore[var-annotated]
+    for curve in found:
+        panels[curve.name.split(":")[0]].append(curve)
+    for panel, (name, several) in zip(axes.flat, panels.items(), strict=False):
+        for curve in several:
+            label = curve.name.partition(": ")[2]
+            panel.plot(curve.sizes, curve.values, "o-", label=label or None)
+        panel.set_ylim(bottom=0)
+        panel.set_xlabel(name)
+        panel.set_ylabel(several[0].unit)
+        if len(several) > 1:
+            panel.legend(frameon=False)
+    for panel in axes.flat[len(panels) :]:
+        panel.remove()
+    figure.savefig(path, metadata={"Date": None})
+
+
+def _curve(name: str, work: Callable[[int], None], sizes: Sequence[int]) -> Curve:
+    return Curve(name, "seconds", sizes, [_seconds(lambda n=n: work(n)) for n in sizes])  # type: ignore[misc]
+
+
+def _seconds(work: Callable[[], None]) -> float:
+    times = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return median(times)
+
+
+def _widths(sizes: Sequence[int]) -> Curve:
+    values = []
+    for width in sizes:
+        student = load_world(write_world(FOLDER / f"width-{width}", width=width))
+        values.append(_seconds(lambda student=student: extract(student, [6])))  # type: ignore[misc]
+    return Curve("width", "seconds", sizes, values)
+
+
+def _memory(sizes: Sequence[int]) -> list[Curve]:
+    """Peak extra memory, each measured in a process of its own."""
+    paths = {
+        "mean": "mean path",
+        "second": "covariance path",
+        "report": "per-layer report",
+    }
+    return [
+        Curve(
+            f"texts (memory): {label}", "MiB over the model", sizes, [_peak(kind, n) for n in sizes]
+        )
+        for kind, label in paths.items()
+    ]
+
+
+def _peak(kind: str, count: int) -> float:
+    command = [sys.executable, "-m", "benchmarks.speed.memory", str(FOLDER), kind, str(count)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(json.loads(done.stdout)["mib"])
