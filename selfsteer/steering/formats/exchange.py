@@ -170,27 +170,40 @@ def export_vector(
             layer that the format has a place for, ``gguf`` missing, or a file that cannot be
             written.
     """
+    files = written_files(path, format)
+    if format == NATIVE:
+        if strength is not None:
+            raise VectorError("Our own format keeps the raw directions; leave the strength out.")
+        vector.save(path)
+        return files
+    directions = _placed(_scaled(vector, strength))
+    hint = model_hint or str(vector.notes.get("model_hint") or "unknown")
+    gguf = files[-1]
+    write_atomically(gguf, encode_control_vector(directions, hint))
+    if format == "easysteer":
+        spec = steering_spec(str(gguf), sorted(directions), vector.id)
+        write_atomically(files[0], spec.encode())
+    return files
+
+
+def written_files(path: str | Path, format: str) -> tuple[Path, ...]:
+    """The files that :func:`export_vector` writes.
+
+    Raises:
+        VectorError: an unknown format, or a spec that would have the name of its GGUF file.
+    """
     path = Path(path)
     if format not in WRITABLE:
         raise VectorError(
             f"Vectors cannot be written in the format {format!r}; it is one of "
             f"{', '.join(WRITABLE)}."
         )
-    if format == NATIVE:
-        if strength is not None:
-            raise VectorError("Our own format keeps the raw directions; leave the strength out.")
-        vector.save(path)
+    if format != "easysteer":
         return (path,)
-    file = path.with_suffix(".gguf") if format == "easysteer" else path
-    if format == "easysteer" and file == path:
+    gguf = path.with_suffix(".gguf")
+    if gguf == path:
         raise VectorError(f"{path} is where the GGUF file goes; name the spec *.json.")
-    directions = _placed(_scaled(vector, strength))
-    hint = model_hint or str(vector.notes.get("model_hint") or "unknown")
-    write_atomically(file, encode_control_vector(directions, hint))
-    if format == "gguf":
-        return (file,)
-    write_atomically(path, steering_spec(str(file), sorted(directions), vector.id).encode())
-    return path, file
+    return path, gguf
 
 
 def _scaled(vector: SteeringVector, strength: float | None) -> Mapping[int, Tensor]:
