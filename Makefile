@@ -12,10 +12,10 @@ RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format types pocket card bench clean
+.PHONY: help install demo test lint format types pocket card bench conformance clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -58,6 +58,9 @@ card: $(RUNTIME) ## measure the bundled student against its bars
 
 bench: $(RUNTIME) ## what capturing, steering and searching cost
 	$(BIN)/python -m benchmarks.bench $(ARGS)
+
+conformance: $(DEV) ## the same numbers as other libraries, each in an environment of its own
+	$(BIN)/python -m tests.conformance $(ARGS)
 
 clean: ## remove build products and caches, not the environment
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

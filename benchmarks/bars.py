@@ -37,6 +37,11 @@ class Bar:
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
 
+def figure(value: float) -> str:
+    """Three decimals, or the first two digits of what would vanish in them."""
+    return f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:.3f}"
+
+
 def publish(name: str, bars: Sequence[Bar]) -> int:
     """Print and write the bars; returns the exit code: 1 when one is missed."""
     table = Table(title=name)
@@ -46,7 +51,7 @@ def publish(name: str, bars: Sequence[Bar]) -> int:
         sign = "≥" if bar.at_least else "≤"
         table.add_row(
             bar.name,
-            f"{bar.value:.3f}",
+            figure(bar.value),
             f"{sign} {bar.limit:g}",
             "yes" if bar.met else "NO",
             bar.note,

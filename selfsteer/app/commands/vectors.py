@@ -1,4 +1,4 @@
-"""`selfsteer vectors` and `selfsteer vector show|export`: the steering vectors in memory."""
+"""`selfsteer vectors` and `selfsteer vector show|export|import`: the steering vectors in memory."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from selfsteer.app import options
-from selfsteer.app.loading import load_vector, open_memory
+from selfsteer.app.loading import load_student, load_vector, open_memory
 from selfsteer.app.output import literal, print_json, stdout, table
 from selfsteer.errors import VectorError
 
-vector = typer.Typer(no_args_is_help=True, help="Look at one vector, or write it to a file.")
+vector = typer.Typer(no_args_is_help=True, help="Look at one vector, export or import one.")
 
-VectorId = Annotated[
-    str, typer.Argument(metavar="ID", help="The id of a vector; see `selfsteer vectors`.")
-]
 Source = Annotated[str, typer.Argument(metavar="ID", help="The id of a vector, or a vector file.")]
 
 
@@ -88,21 +85,101 @@ def show(source: Source, db: options.Db = None, json_: options.Json = False) -> 
 
 @vector.command()
 def export(
-    vector_id: VectorId,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The safetensors file to write.")],
+    source: Source,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
+    format: Annotated[
+        str,
+        typer.Option(
+            help="selfsteer (safetensors), gguf (llama.cpp, repeng), or easysteer (a JSON spec "
+            "with a GGUF file beside it)."
+        ),
+    ] = "selfsteer",
+    strength: Annotated[
+        float | None,
+        typer.Option(
+            help="The strength that a coefficient of 1 gives at every layer. Default: the raw "
+            "directions.",
+            show_default=False,
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     db: options.Db = None,
     json_: options.Json = False,
 ) -> None:
-    """Write a vector to a safetensors file."""
-    if file.exists() and not force:
-        raise VectorError(f"{file} exists; choose another name or give --force.")
-    with open_memory(db, read_only=True) as memory:
-        memory.get_vector(vector_id).save(file)
+    """Write a vector to a file, for us or for another library."""
+    from selfsteer.steering.formats.exchange import export_vector, written_files
+
+    for target in written_files(file, format):
+        if target.exists() and not force:
+            raise VectorError(f"{target} exists; choose another name or give --force.")
+    found = load_vector(source, db)
+    files = export_vector(found, file, format=format, strength=strength)
     if json_:
-        print_json({"id": vector_id, "path": str(file), "bytes": file.stat().st_size})
-    else:
-        stdout().print(literal(file))
+        size = file.stat().st_size
+        paths = [str(path) for path in files]
+        print_json(
+            {"id": found.id, "path": str(file), "bytes": size, "format": format, "files": paths}
+        )
+        return
+    for path in files:
+        stdout().print(literal(path))
+
+
+@vector.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to read.")],
+    student: options.StudentName = "pocket",
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="selfsteer, gguf (llama.cpp, repeng), steering-vectors or persona-vectors. "
+            "Default: told by the content.",
+            show_default=False,
+        ),
+    ] = None,
+    concept: Annotated[
+        str | None,
+        typer.Option(
+            help="What it steers towards. Default: the name of the file.", show_default=False
+        ),
+    ] = None,
+    db: options.Db = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    json_: options.Json = False,
+) -> None:
+    """Take a vector of another library into memory, for the student that it belongs to."""
+    from selfsteer.steering.formats.coefficients import strength_of
+    from selfsteer.steering.formats.exchange import import_vector
+
+    model = load_student(student, device, dtype)
+    found = import_vector(file, model, format=format, concept=concept)
+    with open_memory(db) as memory:
+        memory.put_vector(found)
+    strengths = [
+        {"layer": layer, "strength": strength_of(found, layer), "norm": found.residual_norms[layer]}
+        for layer in found.layers
+    ]
+    if json_:
+        print_json(
+            {
+                "id": found.id,
+                "path": str(file),
+                "format": found.notes.get("format", "selfsteer"),
+                "left_out": found.notes.get("left_out"),
+                "layers": strengths,
+            }
+        )
+        return
+    console = stdout()
+    console.print(literal(f"id: {found.id}"))
+    if "left_out" in found.notes:
+        console.print(literal(f"left out: {found.notes['left_out']}"))
+    columns = ("layer", "strength of a coefficient of 1", "residual norm")
+    listing = table(None, *columns, right=columns)
+    for row in strengths:
+        listing.add_row(str(row["layer"]), f"{row['strength']:.3f}", f"{row['norm']:.3f}")
+    console.print(listing)
 
 
 def _span(layers: Any) -> str:

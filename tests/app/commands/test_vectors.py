@@ -1,4 +1,4 @@
-"""`vectors` and `vector show|export`."""
+"""`vectors` and `vector show|export|import`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from selfsteer.app.commands import vectors
 from selfsteer.memory.records import Run
 from selfsteer.steering.vectors import SteeringVector
 from tests.app.conftest import Cli
+from tests.steering.formats.makers import saved
+from tests.steering.students import BLOCKS, WIDTH, build_student
 
 
 def vector_of(run: Run) -> str:
@@ -45,6 +49,59 @@ def test_export_replaces_nothing_unless_told(cli: Cli, accepted: Run, tmp_path: 
     assert (tmp_path / "v").read_text() == "precious"
     assert cli("vector", "export", vector_of(accepted), "v", "--force").exit_code == 0
     assert SteeringVector.load(tmp_path / "v").id == vector_of(accepted)
+
+
+def test_export_for_other_programs(cli: Cli, accepted: Run, tmp_path: Path) -> None:
+    name = vector_of(accepted)
+    result = cli("vector", "export", name, "v.json", "--format", "easysteer", "--strength", 0.5)
+    assert result.stdout.split() == ["v.json", "v.gguf"]
+    assert "warning: GGUF control vectors have no place for layers [0]" in result.stderr
+    # The spec is a new name, but the GGUF file that belongs to it is there.
+    assert cli("vector", "export", name, "v.JSON", "--format", "easysteer").exit_code == 2
+    told = json.loads(cli("vector", "export", name, "w", "--format", "gguf", "--json").stdout)
+    assert told == {
+        "id": name,
+        "path": "w",
+        "bytes": (tmp_path / "w").stat().st_size,
+        "format": "gguf",
+        "files": ["w"],
+    }
+    refused = cli("vector", "export", name, "x", "--format", "svec")
+    assert refused.exit_code == 2
+    assert "one of selfsteer, gguf, easysteer" in refused.stderr
+
+
+def test_import_goes_into_memory_for_a_student(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student = build_student()
+    monkeypatch.setattr(vectors, "load_student", lambda *_: student)
+    rows = torch.ones(BLOCKS + 1, WIDTH)
+    (tmp_path / "kind.pt").write_bytes(saved(rows))
+    told = json.loads(cli("vector", "import", "kind.pt", "--json").stdout)
+    assert told["format"] == "persona-vectors"
+    assert told["left_out"] == f"row {BLOCKS}, which is after the final norm"
+    assert [row["layer"] for row in told["layers"]] == [-1, 0, 1]
+    for row in told["layers"]:
+        assert row["strength"] == pytest.approx(WIDTH**0.5 / row["norm"])
+    shown = json.loads(cli("vector", "show", told["id"], "--json").stdout)
+    assert (shown["concept"], shown["method"]) == ("kind", "imported")
+    assert shown["student_fingerprint"] == student.fingerprint
+    told_again = cli("vector", "import", "kind.pt", "--concept", "kinder")
+    assert "left out: row 3" in told_again.stdout
+    listed = json.loads(cli("vectors", "--json").stdout)["vectors"]
+    assert [row["concept"] for row in listed] == ["kind", "kinder"]
+
+
+def test_import_refuses_what_is_no_vector(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vectors, "load_student", lambda *_: build_student())
+    (tmp_path / "f").write_text("no vector")
+    result = cli("vector", "import", "f")
+    assert result.exit_code == 2
+    assert "in no format that can be read" in result.stderr
+    assert not (tmp_path / "selfsteer.db").exists()
 
 
 @pytest.mark.parametrize("command", ["show", "export"])
