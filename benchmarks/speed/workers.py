@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.environments import ensure
+from tests.conformance.environments import ensure
 
 _SCRIPTS = Path(__file__).parent / "peers"
 
