@@ -86,6 +86,6 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     vocabulary |= {f"w{i}": i for i in range(len(special), VOCABULARY)}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<s>"))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=backend, pad_token="<pad>", bos_token="<s>", eos_token="</s>"
     )
