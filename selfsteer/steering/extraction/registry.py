@@ -14,8 +14,11 @@ from torch import Tensor
 
 from selfsteer.errors import VectorError
 from selfsteer.steering.extraction.activations import ContrastiveActivations
+from selfsteer.steering.extraction.lda import lda
+from selfsteer.steering.extraction.logistic import logistic, logistic_shift
 from selfsteer.steering.extraction.mean_difference import mean_difference
-from selfsteer.steering.extraction.pca import pca
+from selfsteer.steering.extraction.pca import pca, spherical_pca, uncentred_pca
+from selfsteer.steering.extraction.ridge import ridge, ridge_shift
 
 ENTRY_POINT_GROUP = "selfsteer.extraction"
 
@@ -25,6 +28,13 @@ Method = Callable[[ContrastiveActivations], Tensor]
 _METHODS: dict[str, Method] = {
     "mean_difference": mean_difference,
     "pca": pca,
+    "uncentred_pca": uncentred_pca,
+    "spherical_pca": spherical_pca,
+    "lda": lda,
+    "logistic": logistic,
+    "logistic_shift": logistic_shift,
+    "ridge": ridge,
+    "ridge_shift": ridge_shift,
 }
 
 
