@@ -44,9 +44,10 @@ def uncentred_pca(activations: ContrastiveActivations) -> Tensor:
     """
     differences = activations.differences()
     components, values = right_singular_vectors(differences, 1)
-    component, value = components[:, 0], values
+    component = components[:, 0]
     sign = (component * differences.mean(dim=1)).sum(dim=-1, keepdim=True).sign()
-    return sign * value / activations.n_pairs**0.5 * component
+    direction: Tensor = sign * values / activations.n_pairs**0.5 * component
+    return direction
 
 
 def spherical_pca(activations: ContrastiveActivations) -> Tensor:

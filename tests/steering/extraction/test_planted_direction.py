@@ -22,6 +22,7 @@ SHIFT = (
     "spherical_pca",
     "logistic_shift",
     "ridge_shift",
+    "factorial",
 )
 NORMAL = ("lda", "logistic", "ridge")
 """These estimate another thing, the normal that tells the sides apart: see test_population."""
