@@ -12,6 +12,7 @@ from selfsteer.steering.capture import Reduce
 from selfsteer.steering.datasets import ContrastiveDataset
 from selfsteer.steering.extraction.activations import ContrastiveActivations, capture_pairs
 from selfsteer.steering.extraction.design import Design
+from selfsteer.steering.extraction.moments import ContrastiveMoments
 from selfsteer.steering.extraction.registry import extract
 from selfsteer.steering.model import Student
 from selfsteer.steering.vectors import SteeringVector
@@ -25,7 +26,7 @@ def extract_vector(
     selector: str = "response",
     reduce: Reduce = "mean",
     layers: Sequence[int] | None = None,
-    activations: ContrastiveActivations | None = None,
+    activations: ContrastiveActivations | ContrastiveMoments | None = None,
     design: Design | None = None,
 ) -> SteeringVector:
     """The steering vector of a dataset, with its provenance.
@@ -36,7 +37,8 @@ def extract_vector(
         reduce: the mean of the selected tokens of a text, or the last of them.
         layers: layer numbers; None for all blocks.
         activations: what :func:`capture_pairs` gave for the same dataset, selector, reduce and
-            layers, so that several methods share one pass; None to capture here.
+            layers, so that several methods share one pass, or (for methods that need no more)
+            the moments that :func:`capture_pair_moments` gave; None to capture here.
         design: for a factorial method, what else differs between the texts, all positive ones
             first.
 
@@ -57,8 +59,17 @@ def extract_vector(
         dataset,
         method=method,
         selector=selector,
-        notes={"reduce": reduce, "pairs": activations.n_pairs} | _described(design),
+        notes=_sample(activations, reduce) | _described(design),
     )
+
+
+def _sample(
+    activations: ContrastiveActivations | ContrastiveMoments, reduce: Reduce
+) -> dict[str, Any]:
+    """What a direction was averaged over."""
+    if isinstance(activations, ContrastiveMoments):
+        return {"tokens": activations.n_tokens}
+    return {"reduce": reduce, "pairs": activations.n_pairs}
 
 
 def _described(design: Design | None) -> dict[str, Any]:
@@ -70,7 +81,7 @@ def _described(design: Design | None) -> dict[str, Any]:
 
 def to_vector(
     directions: Tensor,
-    activations: ContrastiveActivations,
+    activations: ContrastiveActivations | ContrastiveMoments,
     student: Student,
     dataset: ContrastiveDataset,
     *,

@@ -16,6 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from selfsteer.errors import VectorError
 from selfsteer.steering.extraction.activations import ContrastiveActivations
 from selfsteer.steering.extraction.components import along
 
@@ -41,20 +42,45 @@ def whiten(vectors: Tensor, rows: Tensor, degrees: int) -> Tensor:
         degrees: degrees of freedom of the covariance ``rows^T rows / degrees``.
     """
     _, n, width = rows.shape
-    gram = (rows @ rows.mT if n < width else rows.mT @ rows) / degrees
-    trace = gram.diagonal(dim1=-2, dim2=-1).sum(dim=-1)
-    # Rows without any spread have no shape to be whitened by
-    typical = (trace / width).where(trace > 0, 1)[:, None, None]
-    gram = gram / typical
-    rho = shrinkage(gram, width, degrees)[:, None, None]
-    eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
-    factor = torch.linalg.cholesky((1 - rho) * gram + rho * eye)
-    column = vectors[..., None]
     if n >= width:
-        return torch.cholesky_solve(column, factor)[..., 0]
+        return whiten_by(vectors, rows.mT @ rows / degrees, degrees)
+    gram, typical = _of_unit_variance(rows @ rows.mT / degrees, width)
+    rho = shrinkage(gram, width, degrees)[:, None, None]
     # Woodbury: (rho I + a R^T R)^-1 v = (v - a R^T (rho I + a R R^T)^-1 R v) / rho
-    inner = torch.cholesky_solve(rows @ column, factor)
-    return (column - (1 - rho) * (rows.mT @ inner) / (degrees * typical))[..., 0]
+    column = vectors[..., None]
+    inner = torch.cholesky_solve(rows @ column, _factor(gram, rho))
+    left: Tensor = column - (1 - rho) * (rows.mT @ inner) / (degrees * typical)
+    return left[..., 0]
+
+
+def whiten_by(vectors: Tensor, covariance: Tensor, degrees: int) -> Tensor:
+    """The same from the covariance itself, ``[L, D, D]`` float64, before it is shrunk.
+
+    Raises:
+        VectorError: the covariance has a negative variance in some direction, by rounding.
+    """
+    covariance, _ = _of_unit_variance(covariance, covariance.shape[-1])
+    rho = shrinkage(covariance, covariance.shape[-1], degrees)[:, None, None]
+    return torch.cholesky_solve(vectors[..., None], _factor(covariance, rho))[..., 0]
+
+
+def _of_unit_variance(gram: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """The matrix over its mean variance ``[L, 1, 1]``, and that; without any spread, over 1."""
+    trace = gram.diagonal(dim1=-2, dim2=-1).sum(dim=-1)
+    typical = (trace / width).where(trace > 0, 1)[:, None, None]
+    return gram / typical, typical
+
+
+def _factor(gram: Tensor, rho: Tensor) -> Tensor:
+    eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    factor, failed = torch.linalg.cholesky_ex((1 - rho) * gram + rho * eye)
+    if bool(failed.any()):
+        raise VectorError(
+            "The covariance of the activations is not positive, because their spread is lost in "
+            "the rounding of far larger means; extract from activations instead of moments."
+        )
+    lower: Tensor = factor
+    return lower
 
 
 def shrinkage(gram: Tensor, width: int, degrees: int) -> Tensor:

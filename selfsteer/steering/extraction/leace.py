@@ -83,13 +83,16 @@ def _whitened(vectors: Tensor, rows: Tensor) -> Tensor:
     if n > width:
         squares, basis = torch.linalg.eigh(rows.mT @ rows)
         weights = _reciprocal(squares)
-        return n * (vectors @ basis * weights[:, None]) @ basis.mT
+        whitened: Tensor = n * (vectors @ basis * weights[:, None]) @ basis.mT
+        return whitened
     # C^+ = n R^T (R R^T)^+2 R
     squares, basis = torch.linalg.eigh(rows @ rows.mT)
     weights = _reciprocal(squares).square()
-    return n * ((vectors @ rows.mT) @ basis * weights[:, None]) @ basis.mT @ rows
+    whitened = n * ((vectors @ rows.mT) @ basis * weights[:, None]) @ basis.mT @ rows
+    return whitened
 
 
 def _reciprocal(squares: Tensor) -> Tensor:
     kept = squares > _RANK * squares[:, -1:]
-    return kept / squares.where(kept, 1)
+    reciprocal: Tensor = kept / squares.where(kept, 1)
+    return reciprocal

@@ -21,6 +21,11 @@ from selfsteer.steering.extraction.factorial import factorial
 from selfsteer.steering.extraction.lda import lda
 from selfsteer.steering.extraction.logistic import logistic, logistic_shift
 from selfsteer.steering.extraction.mean_difference import mean_difference
+from selfsteer.steering.extraction.moments import (
+    ContrastiveMoments,
+    lda_of_moments,
+    mean_difference_of_moments,
+)
 from selfsteer.steering.extraction.pca import pca, spherical_pca, uncentred_pca
 from selfsteer.steering.extraction.ridge import ridge, ridge_shift
 
@@ -63,34 +68,58 @@ def register(name: str, method: Method) -> None:
     _METHODS[name] = method
 
 
+_OF_MOMENTS: dict[str, Callable[[ContrastiveMoments], Tensor]] = {
+    "mean_difference": mean_difference_of_moments,
+    "lda": lda_of_moments,
+}
+
+
 def extract(
-    method: str, activations: ContrastiveActivations, design: Design | None = None
+    method: str,
+    activations: ContrastiveActivations | ContrastiveMoments,
+    design: Design | None = None,
 ) -> Tensor:
     """The raw directions ``[L, D]`` that ``method`` finds, from the negative to the positive side.
 
     Args:
+        activations: of each text, or for `mean_difference` and `lda` the moments of both sides.
         design: for a factorial method, what else differs between the 2N texts, positive ones first.
 
     Raises:
-        VectorError: the method is unknown, takes no design, cannot be imported, or returns another
-            shape, NaN or infinite values.
+        VectorError: the method is unknown, takes no design or no moments, cannot be imported, or
+            returns another shape, NaN or infinite values.
         DatasetError: the method cannot use these activations or this design.
     """
-    if design is None:
-        directions = _find(method)(activations)
-    elif method in _WITH_DESIGN:
-        directions = _WITH_DESIGN[method](activations, design)
+    directions = _run(method, activations, design)
+    if isinstance(activations, ContrastiveMoments):
+        shape = tuple(activations.positive.mean.shape)
     else:
-        _find(method)
-        raise VectorError(
-            f"Extraction method {method!r} takes no design; {', '.join(_WITH_DESIGN)} does."
-        )
-    _check(directions, method, activations)
+        shape = activations.positive.shape[0], activations.positive.shape[2]
+    _check(directions, method, *shape)
     return directions.float()
 
 
-def _check(directions: object, method: str, activations: ContrastiveActivations) -> None:
-    layers, _, width = activations.positive.shape
+def _run(
+    method: str, activations: ContrastiveActivations | ContrastiveMoments, design: Design | None
+) -> Tensor:
+    function = _find(method)
+    if isinstance(activations, ContrastiveMoments):
+        if method not in _OF_MOMENTS or design is not None:
+            raise VectorError(
+                f"Extraction method {method!r} needs activations of each text; from moments, and "
+                f"without a design, there are {', '.join(_OF_MOMENTS)}."
+            )
+        return _OF_MOMENTS[method](activations)
+    if design is None:
+        return function(activations)
+    if method not in _WITH_DESIGN:
+        raise VectorError(
+            f"Extraction method {method!r} takes no design; {', '.join(_WITH_DESIGN)} does."
+        )
+    return _WITH_DESIGN[method](activations, design)
+
+
+def _check(directions: object, method: str, layers: int, width: int) -> None:
     wanted = f"it should return a tensor of shape [{layers}, {width}]."
     if not isinstance(directions, Tensor):
         raise VectorError(

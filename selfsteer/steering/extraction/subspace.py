@@ -173,12 +173,13 @@ def class_means(values: Tensor, labels: Sequence[int]) -> Tensor:
             f"There are {len(labels)} labels for activations of shape {list(values.shape)}, which "
             f"should be [layers, {len(labels)}, d_model]."
         )
-    classes, index = torch.tensor(labels).unique(return_inverse=True)
+    classes = sorted(set(labels))
     if len(classes) < 2:
         raise DatasetError("All texts are of one class; a contrast needs two or more.")
     if not torch.isfinite(values).all():
         raise DatasetError("The activations hold NaN or infinite values.")
-    index = index.to(values.device)
+    place = {label: number for number, label in enumerate(classes)}
+    index = torch.tensor([place[label] for label in labels], device=values.device)
     count = torch.bincount(index).double()
     sums = values.new_zeros(len(values), len(classes), values.shape[2], dtype=torch.float64)
     return sums.index_add_(1, index, values.double()) / count[:, None]
