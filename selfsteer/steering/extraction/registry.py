@@ -51,6 +51,11 @@ _WITH_DESIGN: dict[str, Callable[[ContrastiveActivations, Design], Tensor]] = {
     "factorial": factorial,
 }
 
+_OF_MOMENTS: dict[str, Callable[[ContrastiveMoments], Tensor]] = {
+    "mean_difference": mean_difference_of_moments,
+    "lda": lda_of_moments,
+}
+
 
 def methods() -> list[str]:
     """The names that :func:`extract` knows, sorted."""
@@ -66,12 +71,6 @@ def register(name: str, method: Method) -> None:
     if name in methods():
         raise VectorError(f"There is an extraction method {name!r} already; choose another name.")
     _METHODS[name] = method
-
-
-_OF_MOMENTS: dict[str, Callable[[ContrastiveMoments], Tensor]] = {
-    "mean_difference": mean_difference_of_moments,
-    "lda": lda_of_moments,
-}
 
 
 def extract(
