@@ -16,6 +16,7 @@ from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example, Prompt
 from selfsteer.steering.scoring import completion_logprobs
 
+
 # The natural logarithm of a probability below which the student as good as never says a token. On
 # the bundled student the share of replies without one follows the oracle's share of well-formed
 # replies (docs/decisions/0005-slips.md).
