@@ -62,6 +62,10 @@ class ContrastiveActivations:
         """The number of pairs, N."""
         return int(self.positive.shape[1])
 
+    def differences(self) -> Tensor:
+        """``[L, N, D]`` float64, positive minus negative, pair by pair."""
+        return self.positive.double() - self.negative.double()
+
     def select(self, pairs: Tensor) -> ContrastiveActivations:
         """The same layers for some of the pairs; ``pairs`` is an index tensor or a mask ``[N]``."""
         return ContrastiveActivations(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -10,6 +11,8 @@ from selfsteer.errors import VectorError
 from selfsteer.steering.capture import Reduce
 from selfsteer.steering.datasets import ContrastiveDataset
 from selfsteer.steering.extraction.activations import ContrastiveActivations, capture_pairs
+from selfsteer.steering.extraction.design import Design
+from selfsteer.steering.extraction.moments import ContrastiveMoments
 from selfsteer.steering.extraction.registry import extract
 from selfsteer.steering.model import Student
 from selfsteer.steering.vectors import SteeringVector
@@ -23,7 +26,8 @@ def extract_vector(
     selector: str = "response",
     reduce: Reduce = "mean",
     layers: Sequence[int] | None = None,
-    activations: ContrastiveActivations | None = None,
+    activations: ContrastiveActivations | ContrastiveMoments | None = None,
+    design: Design | None = None,
 ) -> SteeringVector:
     """The steering vector of a dataset, with its provenance.
 
@@ -33,12 +37,15 @@ def extract_vector(
         reduce: the mean of the selected tokens of a text, or the last of them.
         layers: layer numbers; None for all blocks.
         activations: what :func:`capture_pairs` gave for the same dataset, selector, reduce and
-            layers, so that several methods share one pass; None to capture here.
+            layers, so that several methods share one pass, or (for methods that need no more)
+            the moments that :func:`capture_pair_moments` gave; None to capture here.
+        design: for a factorial method, what else differs between the texts, all positive ones
+            first.
 
     Raises:
         SelectorError: a text has no selected token.
         StudentError: a layer does not exist.
-        DatasetError: activations that are NaN or infinite.
+        DatasetError: activations that are NaN or infinite, or a design that does not fit.
         VectorError: the method is unknown, or the two sides give the same activations everywhere.
     """
     if activations is None:
@@ -46,25 +53,41 @@ def extract_vector(
             student, dataset, selector=selector, reduce=reduce, layers=layers
         )
     return to_vector(
-        extract(method, activations),
+        extract(method, activations, design),
         activations,
         student,
         dataset,
         method=method,
         selector=selector,
-        notes={"reduce": reduce, "pairs": activations.n_pairs},
+        notes=_sample(activations, reduce) | _described(design),
     )
+
+
+def _sample(
+    activations: ContrastiveActivations | ContrastiveMoments, reduce: Reduce
+) -> dict[str, Any]:
+    """What a direction was averaged over."""
+    if isinstance(activations, ContrastiveMoments):
+        return {"tokens": activations.n_tokens}
+    return {"reduce": reduce, "pairs": activations.n_pairs}
+
+
+def _described(design: Design | None) -> dict[str, Any]:
+    """The design as provenance: two designs of the same data give two vectors."""
+    if design is None:
+        return {}
+    return {"design": {"attributes": dict(design.attributes), "items": list(design.items)}}
 
 
 def to_vector(
     directions: Tensor,
-    activations: ContrastiveActivations,
+    activations: ContrastiveActivations | ContrastiveMoments,
     student: Student,
     dataset: ContrastiveDataset,
     *,
     method: str,
     selector: str,
-    notes: dict[str, str | int],
+    notes: Mapping[str, Any],
 ) -> SteeringVector:
     """Directions ``[L, D]`` with where they came from.
 

@@ -96,7 +96,7 @@ def align(positive: Encoded, negative: Encoded, filler: list[int]) -> tuple[Enco
             "differ in their system message only."
         )
     width = max(len(positive.ids), len(negative.ids))
-    return _fill(positive, ending, width, filler), _fill(negative, ending, width, filler)
+    return fill(positive, ending, width, filler), fill(negative, ending, width, filler)
 
 
 def _aligned_activations(
@@ -147,7 +147,7 @@ def _after_system_message(row: Encoded) -> int:
     return len(row.ids) - words[-1] - 1 if words else len(row.ids)
 
 
-def _fill(row: Encoded, ending: int, width: int, filler: list[int]) -> Encoded:
+def fill(row: Encoded, ending: int, width: int, filler: list[int]) -> Encoded:
     """``row`` with filler before its last ``ending`` tokens, ``width`` tokens long."""
     missing = width - len(row.ids)
     at = len(row.ids) - ending

@@ -2,20 +2,32 @@
 
 A built-in method is one module and one line of ``_METHODS``. Third parties register theirs as an
 entry point of the group ``selfsteer.extraction``, whose name is the method's name and whose object
-is the function; it is imported when it is first asked for.
+is the function. Names are listed without importing anything; a plug-in is imported when it is
+asked for, and its name never hides a built-in method.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
+import torch
 from torch import Tensor
 
 from selfsteer.errors import VectorError
 from selfsteer.steering.extraction.activations import ContrastiveActivations
+from selfsteer.steering.extraction.design import Design
+from selfsteer.steering.extraction.factorial import factorial
+from selfsteer.steering.extraction.lda import lda
+from selfsteer.steering.extraction.logistic import logistic, logistic_shift
 from selfsteer.steering.extraction.mean_difference import mean_difference
-from selfsteer.steering.extraction.pca import pca
+from selfsteer.steering.extraction.moments import (
+    ContrastiveMoments,
+    lda_of_moments,
+    mean_difference_of_moments,
+)
+from selfsteer.steering.extraction.pca import pca, spherical_pca, uncentred_pca
+from selfsteer.steering.extraction.ridge import ridge, ridge_shift
 
 ENTRY_POINT_GROUP = "selfsteer.extraction"
 
@@ -25,6 +37,23 @@ Method = Callable[[ContrastiveActivations], Tensor]
 _METHODS: dict[str, Method] = {
     "mean_difference": mean_difference,
     "pca": pca,
+    "uncentred_pca": uncentred_pca,
+    "spherical_pca": spherical_pca,
+    "lda": lda,
+    "logistic": logistic,
+    "logistic_shift": logistic_shift,
+    "ridge": ridge,
+    "ridge_shift": ridge_shift,
+    "factorial": factorial,
+}
+
+_WITH_DESIGN: dict[str, Callable[[ContrastiveActivations, Design], Tensor]] = {
+    "factorial": factorial,
+}
+
+_OF_MOMENTS: dict[str, Callable[[ContrastiveMoments], Tensor]] = {
+    "mean_difference": mean_difference_of_moments,
+    "lda": lda_of_moments,
 }
 
 
@@ -44,32 +73,90 @@ def register(name: str, method: Method) -> None:
     _METHODS[name] = method
 
 
-def extract(method: str, activations: ContrastiveActivations) -> Tensor:
+def extract(
+    method: str,
+    activations: ContrastiveActivations | ContrastiveMoments,
+    design: Design | None = None,
+) -> Tensor:
     """The raw directions ``[L, D]`` that ``method`` finds, from the negative to the positive side.
 
+    Args:
+        activations: of each text, or for `mean_difference` and `lda` the moments of both sides.
+        design: for a factorial method, what else differs between the 2N texts, positive ones first.
+
     Raises:
-        VectorError: the method is unknown, cannot be imported, or returns another shape.
+        VectorError: the method is unknown, takes no design or no moments, cannot be imported, or
+            returns another shape, NaN or infinite values.
+        DatasetError: the method cannot use these activations or this design.
     """
-    directions = _find(method)(activations)
-    layers, _, width = activations.positive.shape
+    directions = _run(method, activations, design)
+    if isinstance(activations, ContrastiveMoments):
+        shape = tuple(activations.positive.mean.shape)
+    else:
+        shape = activations.positive.shape[0], activations.positive.shape[2]
+    _check(directions, method, *shape)
+    return directions.float()
+
+
+def _run(
+    method: str, activations: ContrastiveActivations | ContrastiveMoments, design: Design | None
+) -> Tensor:
+    function = _find(method)
+    if isinstance(activations, ContrastiveMoments):
+        if method not in _OF_MOMENTS or design is not None:
+            raise VectorError(
+                f"Extraction method {method!r} needs activations of each text; from moments, and "
+                f"without a design, there are {', '.join(_OF_MOMENTS)}."
+            )
+        return _OF_MOMENTS[method](activations)
+    if design is None:
+        return function(activations)
+    if method not in _WITH_DESIGN:
+        raise VectorError(
+            f"Extraction method {method!r} takes no design; {', '.join(_WITH_DESIGN)} does."
+        )
+    return _WITH_DESIGN[method](activations, design)
+
+
+def _check(directions: object, method: str, layers: int, width: int) -> None:
+    wanted = f"it should return a tensor of shape [{layers}, {width}]."
+    if not isinstance(directions, Tensor):
+        raise VectorError(
+            f"Extraction method {method!r} returned {type(directions).__name__}; {wanted}"
+        )
     if directions.shape != (layers, width):
         raise VectorError(
-            f"Extraction method {method!r} returned shape {list(directions.shape)}; it should "
-            f"return [{layers}, {width}]."
+            f"Extraction method {method!r} returned shape {list(directions.shape)}; {wanted}"
         )
-    return directions.float()
+    if not torch.isfinite(directions).all():
+        raise VectorError(f"Extraction method {method!r} returned NaN or infinite values.")
 
 
 def _find(name: str) -> Method:
     if name in _METHODS:
         return _METHODS[name]
     for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        try:
-            method: Method = entry.load()
-        except (ImportError, AttributeError) as error:
-            raise VectorError(
-                f"Extraction method {name!r} is installed but {entry.value} cannot be imported "
-                f"({error})."
-            ) from error
-        return method
+        return _load(entry)
     raise VectorError(f"Unknown extraction method {name!r}; known are {', '.join(methods())}.")
+
+
+def _load(entry: EntryPoint) -> Method:
+    named = f"Extraction method {entry.name!r} is installed by {_package(entry)}, but "
+    try:
+        method = entry.load()
+    except Exception as error:  # importing somebody's module may raise anything
+        raise VectorError(
+            f"{named}its entry point {entry.value!r} cannot be imported "
+            f"({type(error).__name__}: {error})."
+        ) from error
+    if not callable(method):
+        raise VectorError(
+            f"{named}its entry point {entry.value!r} is of type {type(method).__name__}; it "
+            "should be a function from activations to directions."
+        )
+    found: Method = method
+    return found
+
+
+def _package(entry: EntryPoint) -> str:
+    return "a package" if entry.dist is None else f"package {entry.dist.name!r}"

@@ -7,7 +7,9 @@ import torch
 
 from selfsteer.errors import SelectorError, VectorError
 from selfsteer.steering.datasets import ContrastiveDataset, ContrastivePair
+from selfsteer.steering.extraction import registry
 from selfsteer.steering.extraction.activations import capture_pairs
+from selfsteer.steering.extraction.design import Design
 from selfsteer.steering.extraction.extract import extract_vector
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example, Prompt
@@ -57,6 +59,30 @@ def test_methods_share_activations(llama: Student) -> None:
     alone = extract_vector(llama, REPLIES, method="pca", layers=[-1, 1])
     assert shared == alone
     assert shared.layers == (-1, 1)
+
+
+@pytest.mark.parametrize("method", sorted({*registry._METHODS} - {"logistic", "ridge", "lda"}))
+def test_every_method_makes_a_usable_vector(method: str, llama: Student) -> None:
+    """Those that are not here estimate a normal, which may lie across what differs."""
+    vector = extract_vector(llama, REPLIES, method=method)
+    shift = extract_vector(llama, REPLIES)
+    vector.check_student(llama)
+    for layer in vector.layers:
+        assert float(vector.unit(layer) @ shift.unit(layer)) > 0.5
+
+
+def test_a_design_is_part_of_the_provenance(llama: Student) -> None:
+    activations = capture_pairs(llama, REPLIES, layers=[1])
+    orders = [tuple("ababab"), tuple("aabbba")]
+    plain, one, other = (
+        extract_vector(llama, REPLIES, method="factorial", activations=activations, design=design)
+        for design in (None, *(Design({"order": order}) for order in orders))
+    )
+    assert plain.notes == {"reduce": "mean", "pairs": 3}
+    assert one.notes["design"] == {"attributes": {"order": list("ababab")}, "items": [""] * 6}
+    assert len({plain, one, other}) == 3
+    shift = extract_vector(llama, REPLIES, activations=activations)
+    torch.testing.assert_close(plain.directions[1], shift.directions[1])
 
 
 def test_two_sides_that_are_alike_give_no_vector(llama: Student) -> None:
