@@ -19,13 +19,13 @@ from selfsteer.steering.plan import Plan
 from selfsteer.steering.prompts import Example
 from selfsteer.steering.vectors import SteeringVector
 
-PAIRS = 96
+PAIRS = 512
 STRENGTHS = tuple(np.geomspace(0.2, 2.0, 8).round(3).tolist())
 # Everywhere, where the reply begins, or there and through the first words or the first sentence: a
 # value that is chosen once needs its push until it is said.
 SELECTORS = ("all", "last", "last + response[0:4]", "last + response[0:16]")
 # Successive halving on development probes: how many points each stage looks at, on how many probes.
-STAGES = ((None, 12), (24, 40), (6, 160))
+STAGES = ((None, 8), (24, 40), (6, 160))
 REPORT = 400
 EXPRESSION, WELL_FORMED = 0.85, 0.90
 
