@@ -60,7 +60,8 @@ def generate(
         PlanError: a plan that does not fit, a wrong number of plans, a limit or temperature that
             makes no sense.
         SelectorError: a plan whose selector counts from the end of a reply.
-        StudentError: a prompt that fills the student's context.
+        StudentError: a prompt that fills the student's context, a student that keeps its state
+            outside the cache.
         VectorError: a vector of another student.
 
     Warns:
@@ -80,7 +81,7 @@ def generate(
     replies: dict[int, Reply] = {}
     with steering(student, one_per_row(plans, len(rows)), rows, max_new_tokens) as edits:
         warn_of_idle_plans(edits)
-        for batch in buckets(sizes, batch_tokens, _MAX_ROWS):
+        for batch in buckets(sizes, batch_tokens, _MAX_ROWS, one_length=student.recurrent):
             numbers = order[batch]
             found = decode_batch(student, rows, numbers, limits[numbers], edits, settings)
             replies.update(zip(numbers.tolist(), found, strict=True))
