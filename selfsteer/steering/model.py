@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,7 @@ from selfsteer.steering.blocks import (
     find_layers,
     text_config,
 )
-from selfsteer.steering.chat import ChatFormat
+from selfsteer.steering.chat import ChatFormat, ChatWarning
 from selfsteer.steering.loading import Placement, load_pretrained
 
 # Settings of a load, not of a model: two loads of the same weights share a fingerprint.
@@ -52,6 +53,7 @@ class Student:
         self.name = name
         self.layers = layers
         self.chat = ChatFormat(tokenizer) if getattr(tokenizer, "chat_template", None) else None
+        self._warned = False
 
     @classmethod
     def load(
@@ -140,6 +142,18 @@ class Student:
         """Whether chat messages are put through a template."""
         return self.chat is not None
 
+    def warn_of_no_template(self) -> None:
+        """Say once that this student gets chat messages as plain lines of text."""
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{self.name} has no chat template: messages are joined by line breaks and "
+                "continued as plain text. Give raw prompts, or wrap the model with a tokenizer that "
+                "has a template.",
+                ChatWarning,
+                stacklevel=2,
+            )
+
     @cached_property
     def special_ids(self) -> frozenset[int]:
         """Ids that stand for no text: start, end, pad, turn marks."""
@@ -193,7 +207,7 @@ class Student:
 
         Identifies the weights cheaply: up to 64 evenly spaced values of each tensor are read.
         """
-        config = {k: v for k, v in self.model.config.to_dict().items() if k not in _VOLATILE}
+        config = _lasting(self.model.config.to_dict())
         digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
@@ -211,6 +225,15 @@ class Student:
                 f"Layer {layer} does not exist: {self.name} has blocks 0 to {self.n_layers - 1}, "
                 "and -1 for the embedding output."
             )
+
+
+def _lasting(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What belongs to the model, not to how it was loaded; the config of each tower likewise."""
+    return {
+        key: _lasting(value) if isinstance(value, dict) else value
+        for key, value in config.items()
+        if key not in _VOLATILE
+    }
 
 
 def _sample(tensor: Tensor) -> bytes:

@@ -30,7 +30,7 @@ from tests.steering.students import (
 )
 
 EVERY = FAMILIES | STATE_ELSEWHERE
-STEPS = 6
+STEPS = 5
 # Ragged, shorter and longer than a window, and two of one length.
 PROMPTS = [Prompt.chat("ab" * n, system="s") for n in (1, 9, 3, 9)]
 EXAMPLES = [
@@ -193,13 +193,11 @@ def test_strength_0_and_removed_hooks_are_bit_equal(
         return dict(seen)
 
     untouched = run(None)
-    zero = run(Plan((Edit(vector, (-1, 0, 2), 0.0),)))
     run(plans_for(student))
-    after = run(None)
     assert hook_count(student) == hooks
-    for other in (zero, after):
-        for i, steps in untouched.items():
-            assert all(torch.equal(a, b) for a, b in zip(steps, other[i], strict=True))
+    zero = run(Plan((Edit(vector, (-1, 0, 2), 0.0),)))
+    for i, steps in untouched.items():
+        assert all(torch.equal(a, b) for a, b in zip(steps, zero[i], strict=True))
 
 
 def test_a_reply_does_not_depend_on_its_batch(student: Student) -> None:
