@@ -85,7 +85,7 @@ def generate(
             numbers = order[batch]
             found = decode_batch(student, rows, numbers, limits[numbers], edits, settings)
             replies.update(zip(numbers.tolist(), found, strict=True))
-    return [_generation(student, replies[i]) for i in range(len(rows))]
+    return [_generation(student, row, replies[i]) for i, row in enumerate(rows)]
 
 
 def end_ids(student: Student) -> frozenset[int]:
@@ -109,9 +109,20 @@ def warn_of_idle_plans(edits: Steering) -> None:
         )
 
 
-def _generation(student: Student, reply: Reply) -> Generation:
-    text = student.tokenizer.decode(reply.ids, skip_special_tokens=True)
-    return Generation(str(text), reply.ids, reply.finished)
+def reply_text(student: Student, row: Encoded, ids: list[int]) -> str:
+    """A reply as it reads behind its prompt, without special tokens.
+
+    Tokenizers that mark word starts drop the space before a text's first word, so the prompt's
+    last token is decoded with the reply: prompt and reply joined are the text that was written.
+    """
+    before, decode = row.ids[-1:], student.tokenizer.decode
+    head = str(decode(before, skip_special_tokens=True))
+    text = str(decode(before + ids, skip_special_tokens=True))
+    return text[len(head) :] if text.startswith(head) else str(decode(ids, skip_special_tokens=True))
+
+
+def _generation(student: Student, row: Encoded, reply: Reply) -> Generation:
+    return Generation(reply_text(student, row, reply.ids), reply.ids, reply.finished)
 
 
 def _check_settings(max_new_tokens: int, temperature: float) -> None:

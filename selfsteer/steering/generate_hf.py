@@ -15,7 +15,7 @@ from selfsteer.errors import PlanError
 from selfsteer.steering.batching import buckets, pad
 from selfsteer.steering.cache import check_used, decoding_cache
 from selfsteer.steering.encoding import Encoded, encode
-from selfsteer.steering.generate import Generation, end_ids, warn_of_idle_plans
+from selfsteer.steering.generate import Generation, end_ids, reply_text, warn_of_idle_plans
 from selfsteer.steering.hooks import Steering, steering
 from selfsteer.steering.masks import Index
 from selfsteer.steering.model import Student
@@ -89,7 +89,8 @@ def _generate(
             **options,
         )
     check_used(student, cache)
-    return [_generation(student, ids[width:], ends) for ids in sequences.tolist()]
+    replies = [ids[width:] for ids in sequences.tolist()]
+    return [_generation(student, row, ids, ends) for row, ids in zip(rows, replies, strict=True)]
 
 
 @contextmanager
@@ -121,8 +122,9 @@ def _told_what_comes(student: Student, edits: Steering, width: int, cache: Any) 
         handle.remove()
 
 
-def _generation(student: Student, ids: list[int], ends: frozenset[int]) -> Generation:
+def _generation(
+    student: Student, row: Encoded, ids: list[int], ends: frozenset[int]
+) -> Generation:
     stop = next((i for i, token in enumerate(ids) if token in ends), None)
     kept = ids[:stop]
-    text = student.tokenizer.decode(kept, skip_special_tokens=True)
-    return Generation(str(text), kept, stop is not None)
+    return Generation(reply_text(student, row, kept), kept, stop is not None)
