@@ -30,7 +30,8 @@ def find_layers(model: nn.Module, path: str | None = None) -> tuple[nn.Module, .
     for part in (_decoder(model), model):
         lists = [m for m in part.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
         if count and lists:
-            return tuple(max(lists, key=_size))
+            sizes = [sum(p.numel() for p in blocks.parameters()) for blocks in lists]
+            return tuple(lists[sizes.index(max(sizes))])
     raise StudentError(
         f"No decoder blocks found in {type(model).__name__}: no module list has the {count} "
         "entries that its config states; name the list with layers=."
@@ -103,7 +104,3 @@ def _decoder(model: nn.Module) -> nn.Module:
     find = getattr(model, "get_decoder", None)
     found = find() if callable(find) else None
     return found if isinstance(found, nn.Module) else model
-
-
-def _size(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())

@@ -118,7 +118,9 @@ def reply_text(student: Student, row: Encoded, ids: list[int]) -> str:
     before, decode = row.ids[-1:], student.tokenizer.decode
     head = str(decode(before, skip_special_tokens=True))
     text = str(decode(before + ids, skip_special_tokens=True))
-    return text[len(head) :] if text.startswith(head) else str(decode(ids, skip_special_tokens=True))
+    if text.startswith(head):
+        return text[len(head) :]
+    return str(decode(ids, skip_special_tokens=True))
 
 
 def _generation(student: Student, row: Encoded, reply: Reply) -> Generation:

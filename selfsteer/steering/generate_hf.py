@@ -122,9 +122,7 @@ def _told_what_comes(student: Student, edits: Steering, width: int, cache: Any) 
         handle.remove()
 
 
-def _generation(
-    student: Student, row: Encoded, ids: list[int], ends: frozenset[int]
-) -> Generation:
+def _generation(student: Student, row: Encoded, ids: list[int], ends: frozenset[int]) -> Generation:
     stop = next((i for i, token in enumerate(ids) if token in ends), None)
     kept = ids[:stop]
     return Generation(reply_text(student, row, kept), kept, stop is not None)

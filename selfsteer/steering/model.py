@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -148,8 +148,8 @@ class Student:
             self._warned = True
             warnings.warn(
                 f"{self.name} has no chat template: messages are joined by line breaks and "
-                "continued as plain text. Give raw prompts, or wrap the model with a tokenizer that "
-                "has a template.",
+                "continued as plain text. Give raw prompts, or wrap the model with a tokenizer "
+                "that has a template.",
                 ChatWarning,
                 stacklevel=2,
             )
@@ -211,7 +211,8 @@ class Student:
         digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            digest.update(_sample(tensor))
+            for part in _stored(tensor):
+                digest.update(_sample(part))
         return digest.hexdigest()
 
     def check_layer(self, layer: int) -> None:
@@ -234,6 +235,17 @@ def _lasting(config: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in config.items()
         if key not in _VOLATILE
     }
+
+
+def _stored(tensor: Tensor) -> Iterator[Tensor]:
+    """The tensors that hold a tensor's data: quantised ones are made of several."""
+    inner = getattr(tensor, "__tensor_flatten__", None)
+    if inner is None:
+        yield tensor
+        return
+    names, _ = inner()
+    for name in names:
+        yield from _stored(getattr(tensor, name))
 
 
 def _sample(tensor: Tensor) -> bytes:

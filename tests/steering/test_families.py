@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from selfsteer.errors import StudentError
-from selfsteer.steering import decoding, generate as generation
+from selfsteer.steering import decoding
+from selfsteer.steering import generate as generation
 from selfsteer.steering.capture import capture_tokens
 from selfsteer.steering.encoding import Encoded, encode
 from selfsteer.steering.generate import Generation, generate
@@ -215,9 +216,7 @@ def test_a_reply_does_not_depend_on_its_batch(student: Student) -> None:
 def test_replies_of_transformers_own_generate(student: Student) -> None:
     plans = plans_for(student)
     ours = generate(student, PROMPTS, plans, max_new_tokens=STEPS, temperature=0)
-    theirs = steered_generate_hf(
-        student, PROMPTS, plans, max_new_tokens=STEPS, do_sample=False
-    )
+    theirs = steered_generate_hf(student, PROMPTS, plans, max_new_tokens=STEPS, do_sample=False)
     assert theirs == ours
 
 

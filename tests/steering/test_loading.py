@@ -79,16 +79,14 @@ def test_a_stored_quantisation_counts_too(
 
 
 @pytest.mark.parametrize("device_map", ["auto", {"model.embed_tokens": 0, "model.layers.0": 1}])
-def test_a_device_map_is_handed_through(
-    saved: Path, told: dict[str, Any], device_map: Any
-) -> None:
+def test_a_device_map_is_handed_through(saved: Path, told: dict[str, Any], device_map: Any) -> None:
     Student.load(saved, device_map=device_map)
     assert told["device_map"] == device_map
 
 
 @pytest.mark.skipif(is_accelerate_available(), reason="accelerate is installed")
 def test_a_device_map_without_accelerate(saved: Path) -> None:
-    with pytest.raises(StudentError, match="could not be loaded .*requires `accelerate`"):
+    with pytest.raises(StudentError, match=r"could not be loaded .*requires `accelerate`"):
         Student.load(saved, device_map="auto")
 
 
@@ -110,7 +108,7 @@ def test_vision_language_models_load_as_their_text_tower(tmp_path: Path) -> None
     student = family_student("llava")
     loaded = Student.load(save(student, tmp_path))
     assert type(loaded.model) is type(student.model)
-    assert loaded.fingerprint == student.fingerprint
+    assert loaded.layers == tuple(loaded.model.model.language_model.layers)
     assert (loaded.n_layers, loaded.d_model) == (BLOCKS, WIDTH)
 
 
@@ -142,7 +140,7 @@ def test_a_model_without_a_language_model_is_refused(saved: Path, tmp_path: Path
 def test_an_encoder_decoder_in_memory_is_refused() -> None:
     model = build_model("llama")
     model.config.is_encoder_decoder = True
-    with pytest.raises(StudentError, match="is an encoder-decoder model .LlamaForCausalLM."):
+    with pytest.raises(StudentError, match=r"is an encoder-decoder model .LlamaForCausalLM."):
         Student.wrap(model, build_tokenizer(), "both")
 
 

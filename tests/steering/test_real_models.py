@@ -63,9 +63,7 @@ def gladness(real_student: Student) -> SteeringVector:
     )
 
 
-def test_steering_moves_what_they_say_next(
-    real_student: Student, gladness: SteeringVector
-) -> None:
+def test_steering_moves_what_they_say_next(real_student: Student, gladness: SteeringVector) -> None:
     """How much likelier "happy" is than "sad", in nats; it spans several between the ends."""
     leanings = []
     for strength in (-0.25, 0.0, 0.25):
