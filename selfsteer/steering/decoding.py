@@ -167,7 +167,7 @@ class _Prompt:
         first, place = _distinct(rows, numbers, edits)
         batch = pad([rows[i].ids for i in first], student.pad_id, "left", student.device)
         self.width = batch.ids.shape[1]
-        self.cache = decoding_cache(student.model.config, steps)
+        self.cache = decoding_cache(student, steps)
         edits.select(first)
         edits.on_rows("left", self.width)
         logits = forward.logits(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from selfsteer.errors import StudentError
-from selfsteer.steering.chat import Rendered, Span
+from selfsteer.steering.chat import Rendered, Span, plain_text
 from selfsteer.steering.prompts import Example, Prompt
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ def encode(student: Student, item: Prompt | Example, *, close: bool = False) -> 
 
     Raises:
         StudentError: when the prompt has no tokens or the template refuses the conversation.
+
+    Warns:
+        ChatWarning: once for each student, chat messages for one without a template.
     """
     prompt, completion = (item.prompt, item.completion) if isinstance(item, Example) else (item, "")
     rendered, from_template = _render(student, prompt)
@@ -76,13 +79,8 @@ def _render(student: Student, prompt: Prompt) -> tuple[Rendered, bool]:
         return Rendered(prompt.text, (Span(0, len(prompt.text), "text"),)), False
     if student.chat is not None:
         return student.chat.render(prompt.messages), True
-    spans: list[Span] = []
-    text = ""
-    for message in prompt.messages:
-        text += "\n" if text else ""
-        spans.append(Span(len(text), len(text) + len(message.content), message.role))
-        text += message.content
-    return Rendered(text, tuple(spans)), False
+    student.warn_of_no_template()
+    return plain_text(prompt.messages), False
 
 
 def _tokenise(student: Student, text: str) -> tuple[list[int], list[tuple[int, int]]]:

@@ -94,5 +94,5 @@ def _step(
         directions[number, 0] = edit.vector.unit(layer)
         strengths[number] = edit.strength * scale
     # Each block may lie on a device of its own.
-    at = next(student.layers[max(layer, 0)].parameters()).device
+    at = student.layer_device(layer)
     return Step(operator, slot, student.dtype, directions.to(at), strengths.to(at))
