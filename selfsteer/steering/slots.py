@@ -58,8 +58,6 @@ class SlotTable:
 
     def touches(self, row: int) -> bool:
         """Whether any token of a row is edited, or may be once there is a reply."""
-        if self._known is None:
-            return self._masks.touches(row)
         return bool(self.used[row]) and bool(self.tokens(row).any())
 
     def tokens(self, row: int) -> Mask:
