@@ -17,9 +17,10 @@ from torch import Tensor
 
 from selfsteer.steering.batching import Side
 from selfsteer.steering.encoding import Encoded
-from selfsteer.steering.masks import Index, MaskTable
+from selfsteer.steering.masks import MaskTable
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan
+from selfsteer.steering.said import Index, Said
 from selfsteer.steering.selectors import Mask
 from selfsteer.steering.steps import Step, steps_of
 
@@ -48,6 +49,7 @@ class Steering:
             )
             for slot in range(max(map(len, slots), default=0))
         ]
+        self._memory = max((table.memory for table in self.tables), default=0)
         self._steps = steps_of(student, self._plans, slots)
         # The entry behind the last special token stands for all tokens that follow it.
         self._special = np.zeros(max(student.special_ids, default=-1) + 2, dtype=bool)
@@ -85,20 +87,19 @@ class Steering:
         """The next forward is over whole rows, padded on `side` to `width` tokens."""
         self._set([t.over_rows(self._chosen, side, width) for t in self.tables])
 
-    def on_reply(self, before: Index, ids: Index) -> Index:
+    def on_reply(self, before: Said, ids: Index) -> Said:
         """The next forward is over reply tokens.
 
         Args:
-            before: [B] ordinary tokens of each row's reply so far.
+            before: what each row of the batch has said so far.
             ids: [B, T] the tokens.
 
         Returns:
-            [B] ordinary tokens of each row's reply with these.
+            What each row has said with these.
         """
         special = self._special[np.minimum(ids, len(self._special) - 1)]
-        self._set([t.over_reply(self._chosen, before, special) for t in self.tables])
-        said: Index = before + np.count_nonzero(~special, axis=1)
-        return said
+        self._set([t.over_reply(self._chosen, before, ids, special) for t in self.tables])
+        return before.then(ids, special, self._memory)
 
     def _all_steps(self) -> Iterator[Step]:
         for steps in self._steps.values():

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from selfsteer.errors import StudentError
 from selfsteer.steering.chat import ChatFormat
 from selfsteer.steering.loading import load_pretrained
+from selfsteer.steering.spelling import Spelling
 
 # Settings of a load, not of a model: two loads of the same weights share a fingerprint.
 _VOLATILE = frozenset(
@@ -122,6 +123,11 @@ class Student:
         added = getattr(self.tokenizer, "added_tokens_decoder", {})
         marked = {index for index, token in added.items() if token.special}
         return frozenset(self.tokenizer.all_special_ids) | marked
+
+    @cached_property
+    def spelling(self) -> Spelling:
+        """How the tokenizer writes texts, so that they can be found among tokens."""
+        return Spelling(self.tokenizer, self.special_ids)
 
     @cached_property
     def start_ids(self) -> list[int]:

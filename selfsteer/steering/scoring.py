@@ -15,10 +15,10 @@ from selfsteer.steering.batching import Batch, buckets, pad
 from selfsteer.steering.cache import decoding_cache
 from selfsteer.steering.encoding import encode
 from selfsteer.steering.hooks import Steering, steering
-from selfsteer.steering.masks import Index
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan, one_per_row
 from selfsteer.steering.prompts import Example, Prompt
+from selfsteer.steering.said import Index, Said
 
 
 def completion_logprobs(
@@ -123,7 +123,7 @@ def _score_options(
     cache.reorder_cache(each)
     tails = pad(flat, student.pad_id, "right", device)
     edits.select(numbers[each.cpu().numpy()])
-    edits.on_reply(np.zeros(len(flat), dtype=np.int64), tails.ids[:, :-1].cpu().numpy())
+    edits.on_reply(Said.nothing(len(flat)), tails.ids[:, :-1].cpu().numpy())
     attention = None
     if batch.mask is not None:
         attention = torch.cat([batch.mask[each], tails.attention[:, :-1]], dim=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -99,11 +100,11 @@ def build_vector(student: Student, seed: int = 0, norm: float = 5.0) -> Steering
 def grown(student: Student, prompt: Prompt, reply: list[int]) -> Encoded:
     """A prompt's row with the tokens of a reply behind it."""
     row = encode(student, prompt)
-    return Encoded(
-        row.ids + reply,
-        row.prompt_length,
-        row.roles + ["assistant"] * len(reply),
-        row.special + [i in student.special_ids for i in reply],
+    return replace(
+        row,
+        ids=row.ids + reply,
+        roles=row.roles + ["assistant"] * len(reply),
+        special=row.special + [i in student.special_ids for i in reply],
     )
 
 
