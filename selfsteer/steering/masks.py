@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import starmap
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from selfsteer.steering.encoding import Encoded
 from selfsteer.steering.endings import Endings
 from selfsteer.steering.said import Index, Said
 from selfsteer.steering.selectors import Mask, Rule, parse
+from selfsteer.steering.selectors.selector import may_match
 
 
 class MaskTable:
@@ -111,7 +113,7 @@ class _ReplyTable:
             # Nothing depends on which tokens come: the difference is taken once, here.
             plain, special = plain[0] & ~plain[1], special[0] & ~special[1]
         self._plain, self._special = plain, special
-        self._may = [_may_pick(*pair) for pair in rules]
+        self._may = [bool(plain.any() or special) for plain, special in starmap(may_match, rules)]
 
     @property
     def memory(self) -> int:
@@ -150,13 +152,3 @@ def _nothing(count: int) -> Rule:
     """Picks nothing of a reply of `count` tokens."""
     nothing = np.zeros(count, dtype=bool)
     return Rule(nothing, False, nothing, ())
-
-
-def _may_pick(picked: Rule, taken: Rule) -> bool:
-    """Whether a token that is picked and not taken away is possible."""
-    return bool(
-        (picked.plain & ~taken.plain).any()
-        or (picked.special and not taken.special)
-        or (picked.places & ~taken.places).any()
-        or set(picked.endings) - set(taken.endings)
-    )

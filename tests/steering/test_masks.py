@@ -111,6 +111,16 @@ def test_what_comes_later_changes_nothing_before(
     assert (selector.mask(longer)[: len(mask)] == mask).all()
 
 
+@given(steering_selectors, prompts, st.text(LETTERS, max_size=8))
+def test_what_may_match_covers_what_does(selector: Selector, prompt: str, reply: str) -> None:
+    known = row(prompt)
+    full = extended(known, reply)
+    special = np.array(full.special[len(prompt) :], dtype=bool)
+    plain, marks = selector.reply_masks(known, 8)
+    may = np.where(special, marks, plain[np.maximum(np.cumsum(~special) - 1, 0)])
+    assert not (selector.mask(full)[len(prompt) :] & ~may).any()
+
+
 @given(selectors.filter(lambda selector: selector.needs_end), prompts)
 def test_the_end_of_a_reply_is_not_known_while_it_grows(selector: Selector, prompt: str) -> None:
     with pytest.raises(SelectorError, match="counts from the end of a reply"):

@@ -73,6 +73,28 @@ class Selector:
         view = View.of(row).with_reply(count)
         return _rule(self.include, view, count), _rule(self.exclude, view, count, excluding=True)
 
+    def reply_masks(self, row: Encoded, count: int) -> tuple[Mask, bool]:
+        """What may be selected of `count` tokens that follow `row`, whatever they are.
+
+        Returns:
+            Bool [count], for the n-th ordinary token of the reply; and for its special ones. Both
+            are exact where no term names a token id, a text or a `position`.
+
+        Raises:
+            SelectorError: as `rules` does.
+        """
+        return may_match(*self.rules(row, count))
+
+
+def may_match(picked: Rule, taken: Rule) -> tuple[Mask, bool]:
+    """Which tokens of a reply can be picked and not taken away, as `reply_masks` gives it."""
+    # The n-th ordinary token stands at place n or, behind special ones, later.
+    places = (picked.places & ~taken.places)[::-1]
+    plain = picked.plain | np.logical_or.accumulate(places)[::-1]
+    named = bool(set(picked.endings) - set(taken.endings))
+    special = picked.special or bool(places.any()) or named
+    return (plain | named) & ~taken.plain, special and not taken.special
+
 
 def _union(terms: Sequence[Term], view: View, *, excluding: bool = False) -> Mask:
     chosen = np.zeros(len(view.ids), dtype=bool)
