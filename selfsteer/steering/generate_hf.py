@@ -17,10 +17,10 @@ from selfsteer.steering.cache import check_used, decoding_cache
 from selfsteer.steering.encoding import Encoded, encode
 from selfsteer.steering.generate import Generation, end_ids, reply_text, warn_of_idle_plans
 from selfsteer.steering.hooks import Steering, steering
-from selfsteer.steering.masks import Index
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan, one_per_row
 from selfsteer.steering.prompts import Prompt
+from selfsteer.steering.said import Said
 
 
 def steered_generate_hf(
@@ -96,21 +96,22 @@ def _generate(
 @contextmanager
 def _told_what_comes(student: Student, edits: Steering, width: int, cache: Any) -> Iterator[None]:
     """Tell the edits before each forward of `generate` which tokens it is over."""
-    said: Index = np.zeros(0, dtype=np.int64)
+    said: Said | None = None
     reorder = cache.reorder_cache
 
     def before(_module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
         nonlocal said
         ids = kwargs["input_ids"]
-        if len(said) == 0:
+        if said is None:
             edits.on_rows("left", width)
-            said = np.zeros(len(ids), dtype=np.int64)
+            said = Said.nothing(len(ids))
         else:
             said = edits.on_reply(said, ids.cpu().numpy())
 
     def follow(beams: Tensor) -> None:
         """Beams change places: what each has said so far moves along."""
         nonlocal said
+        assert said is not None
         said = said[beams.cpu().numpy()]
         reorder(beams)
 

@@ -22,9 +22,9 @@ from selfsteer.steering.conflicts import contradictions
 from selfsteer.steering.encoding import Encoded
 from selfsteer.steering.gates import Gate
 from selfsteer.steering.gating import GateSlot
-from selfsteer.steering.masks import Index
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan
+from selfsteer.steering.said import Index, Said
 from selfsteer.steering.schedules import Shares
 from selfsteer.steering.selectors import Mask
 from selfsteer.steering.slots import Pair, SlotTable
@@ -55,6 +55,7 @@ class Steering:
             SlotTable(rows, [_nth(pairs[p], slot) for p in self._plan_of], reply_tokens)
             for slot in range(max(map(len, pairs), default=0))
         ]
+        self._memory = max((table.memory for table in self.tables), default=0)
         self._refuse_contradictions()
         gates = [_unique(e.gate for e in p.active if e.gate is not None) for p in self._plans]
         self._gated = [bool(several) for several in gates]
@@ -138,22 +139,21 @@ class Steering:
         for gate in self._gates:
             gate.on_rows(side, width)
 
-    def on_reply(self, before: Index, ids: Index) -> Index:
+    def on_reply(self, before: Said, ids: Index) -> Said:
         """The next forward is over reply tokens.
 
         Args:
-            before: [B] ordinary tokens of each row's reply so far.
+            before: what each row of the batch has said so far.
             ids: [B, T] the tokens.
 
         Returns:
-            [B] ordinary tokens of each row's reply with these.
+            What each row has said with these.
         """
         special = self._special[np.minimum(ids, len(self._special) - 1)]
-        self._set([t.over_reply(self._chosen, before, special) for t in self.tables])
+        self._set([t.over_reply(self._chosen, before, ids, special) for t in self.tables])
         for gate in self._gates:
             gate.on_reply()
-        said: Index = before + np.count_nonzero(~special, axis=1)
-        return said
+        return before.then(ids, special, self._memory)
 
     def _all_steps(self) -> Iterator[Step]:
         for steps in self._steps.values():

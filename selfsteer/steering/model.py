@@ -25,6 +25,7 @@ from selfsteer.steering.blocks import (
 )
 from selfsteer.steering.chat import ChatFormat, ChatWarning
 from selfsteer.steering.loading import Placement, load_pretrained
+from selfsteer.steering.spelling import Spelling
 
 # Settings of a load, not of a model: two loads of the same weights share a fingerprint.
 _VOLATILE = frozenset(
@@ -160,6 +161,11 @@ class Student:
         added = getattr(self.tokenizer, "added_tokens_decoder", {})
         marked = {index for index, token in added.items() if token.special}
         return frozenset(self.tokenizer.all_special_ids) | marked
+
+    @cached_property
+    def spelling(self) -> Spelling:
+        """How the tokenizer writes texts, so that they can be found among tokens."""
+        return Spelling(self.tokenizer, self.special_ids)
 
     @cached_property
     def start_ids(self) -> list[int]:

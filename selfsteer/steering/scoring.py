@@ -15,10 +15,10 @@ from selfsteer.steering.batching import Batch, buckets, pad
 from selfsteer.steering.cache import decoding_cache
 from selfsteer.steering.encoding import Encoded, encode
 from selfsteer.steering.hooks import Steering, steering
-from selfsteer.steering.masks import Index
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan, one_per_row
 from selfsteer.steering.prompts import Example, Prompt
+from selfsteer.steering.said import Index, Said
 
 
 def completion_logprobs(
@@ -147,7 +147,7 @@ def _score_tails(
     # Some recurrent models go on from their state by single tokens only.
     width = 1 if student.recurrent else length
     total = torch.zeros(len(inputs), device=inputs.device)
-    said: Index = np.zeros(len(inputs), dtype=np.int64)
+    said = Said.nothing(len(inputs))
     for start in range(0, length, width):
         part = slice(start, start + width)
         said = edits.on_reply(said, inputs[:, part].cpu().numpy())

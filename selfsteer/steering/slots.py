@@ -7,13 +7,15 @@ one mask and one table of shares serve a batch, whatever the pairs of its rows a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from selfsteer.steering.batching import Side
 from selfsteer.steering.encoding import Encoded
-from selfsteer.steering.masks import Index, MaskTable
+from selfsteer.steering.masks import MaskTable
+from selfsteer.steering.said import Index, Said
 from selfsteer.steering.schedules import Schedule, Shares
 from selfsteer.steering.selectors import Mask, parse
 
@@ -52,6 +54,11 @@ class SlotTable:
             coming = np.arange(reply_tokens + 1)
             self._reply = np.array([_shares(pair, coming) for pair in pairs])
 
+    @property
+    def memory(self) -> int:
+        """How many ids of a reply must be remembered to tell what the next one completes."""
+        return self._masks.memory
+
     def touches_known(self, row: int) -> bool:
         """Whether any known token of a row is edited."""
         return self._masks.touches_known(row)
@@ -66,10 +73,13 @@ class SlotTable:
         pair = self._pairs[row]
         assert pair is not None
         selector = parse(pair.selector)
-        known = selector.mask(self._rows[row]) & (_known_shares(self._rows[row], pair) != 0)
+        held = self._rows[row]
+        if self._reply_tokens and held.given is None:
+            held = replace(held, given=len(held.ids))
+        known = selector.mask(held) & (_known_shares(held, pair) != 0)
         if not self._reply_tokens:
             return np.append(known, False)
-        plain, special = selector.reply_masks(self._rows[row], self._reply_tokens)
+        plain, special = selector.reply_masks(held, self._reply_tokens)
         plain = plain & (_shares(pair, np.arange(self._reply_tokens)) != 0)
         return np.concatenate([known, plain, [special]])
 
@@ -85,17 +95,20 @@ class SlotTable:
             target[start : start + len(known)] = known
         return mask & (shares != 0), shares
 
-    def over_reply(self, chosen: Index, before: Index, special: Mask) -> tuple[Mask, Shares | None]:
+    def over_reply(
+        self, chosen: Index, before: Said, ids: Index, special: Mask
+    ) -> tuple[Mask, Shares | None]:
         """[B, T] over reply tokens: the mask, and the shares unless all are 1.
 
         Args:
-            before: [B] ordinary tokens of each row's reply so far.
+            before: what each row of the batch has said so far.
+            ids: [B, T] the tokens.
             special: [B, T] which of the tokens are special.
         """
-        mask = self._masks.over_reply(chosen, before, special)
+        mask = self._masks.over_reply(chosen, before, ids, special)
         if self._known is None:
             return mask, None
-        index = before[:, None] + np.cumsum(~special, axis=1) - ~special
+        index = before.ordinary[:, None] + np.cumsum(~special, axis=1) - ~special
         shares = self._reply[chosen[:, None], np.minimum(index, self._reply_tokens)]
         return mask & (shares != 0), shares
 

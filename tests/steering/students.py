@@ -167,11 +167,11 @@ def mixed_plans(student: Student, prompts: Sequence[Prompt]) -> list[Plan]:
 def grown(student: Student, prompt: Prompt, reply: list[int]) -> Encoded:
     """A prompt's row with the tokens of a reply behind it."""
     row = encode(student, prompt)
-    return Encoded(
-        row.ids + reply,
-        row.prompt_length,
-        row.roles + ["assistant"] * len(reply),
-        row.special + [i in student.special_ids for i in reply],
+    return replace(
+        row,
+        ids=row.ids + reply,
+        roles=row.roles + ["assistant"] * len(reply),
+        special=row.special + [i in student.special_ids for i in reply],
     )
 
 

@@ -70,10 +70,15 @@ def test_beams_of_a_row_all_follow_its_plan(student: Student) -> None:
         assert reply.ids == beam_search(student, prompt, plan, 3, 6)
 
 
-def test_positions_move_along_with_their_beams(mistral: Student) -> None:
-    """Special tokens are no positions of a reply, so beams of a row may be at different ones."""
+@pytest.mark.parametrize(
+    "selector",
+    ["response[1:3]", 'response + special - "<|system|><|user|>" - "<|user|><|system|>"'],
+)
+def test_what_was_said_moves_along_with_its_beam(mistral: Student, selector: str) -> None:
+    """Special tokens are no positions of a reply, so beams of a row may be at different ones; and
+    each beam has its own last tokens, which begin a text or do not."""
     vector, bias = build_vector(mistral), 3.0
-    plan = Plan.single(vector, 1, 1.0, selector="response[1:3]")
+    plan = Plan.single(vector, 1, 1.0, selector=selector)
     found = steered_generate_hf(
         mistral,
         PROMPTS,

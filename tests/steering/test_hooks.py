@@ -20,6 +20,7 @@ from selfsteer.steering.hooks import steering
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Edit, Plan
 from selfsteer.steering.prompts import Example, Prompt
+from selfsteer.steering.said import Said
 from selfsteer.steering.schedules import Schedule
 from selfsteer.steering.vectors import SteeringVector
 from tests.steering.students import (
@@ -255,7 +256,7 @@ def test_masks_are_built_only_where_needed(llama: Student) -> None:
     def state(selector: str, token: int) -> tuple[bool, bool]:
         plans = [Plan.single(vector, 1, 1.0, selector=selector), Plan.none()]
         with steering(llama, plans, rows, reply_tokens=3) as edits:
-            edits.on_reply(np.zeros(2, dtype=np.int64), np.full((2, 1), token))
+            edits.on_reply(Said.nothing(2), np.full((2, 1), token))
             step = next(edits._all_steps())
             return step.on, step.mask is not None
 

@@ -16,6 +16,7 @@ from selfsteer.steering.hooks import steering
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Edit, Plan
 from selfsteer.steering.prompts import Prompt
+from selfsteer.steering.said import Said
 from tests.steering.families import family_student
 from tests.steering.students import BLOCKS, build_student, build_tokenizer, build_vector
 
@@ -107,7 +108,7 @@ def test_directions_lie_where_their_block_does() -> None:
         edits.on_rows("left", max(len(row.ids) for row in rows))
         assert devices(edits) == ["cpu", "cpu", "meta", "meta"]
         edits.select(np.array([0]))
-        edits.on_reply(np.zeros(1, dtype=np.int64), np.full((1, 1), 50))
+        edits.on_reply(Said.nothing(1), np.full((1, 1), 50))
         assert devices(edits) == ["cpu", "cpu", "meta", "meta"]
 
 

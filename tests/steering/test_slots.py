@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfsteer.steering.encoding import Encoded
+from selfsteer.steering.said import Said
 from selfsteer.steering.schedules import Schedule
 from selfsteer.steering.slots import Pair, SlotTable
 
@@ -44,14 +45,14 @@ def test_a_reply_in_pieces_is_the_reply_in_whole_rows(
     growing = SlotTable([row_of(p, []) for p in prompts], pairs, length)
     chosen = np.arange(len(pairs))
     special = np.array(replies)
-    before = np.zeros(len(pairs), dtype=np.int64)
+    before = Said.nothing(len(pairs))
     masks, shares = [], []
     for start in range(0, length, piece):
         now = special[:, start : start + piece]
-        mask, share = growing.over_reply(chosen, before, now)
+        mask, share = growing.over_reply(chosen, before, np.zeros(now.shape, dtype=np.int64), now)
         masks.append(mask)
         shares.append(np.ones(mask.shape) if share is None else share)
-        before = before + np.count_nonzero(~now, axis=1)
+        before = before.then(np.zeros(now.shape, dtype=np.int64), now, growing.memory)
     width = max(map(len, prompts)) + length
     mask, share = whole.over_rows(chosen, "left", width)
     assert np.array_equal(np.concatenate(masks, axis=1), mask[:, -length:])
