@@ -70,6 +70,10 @@ class ContrastiveSpec(Record):
     reason: str = Field(default="", max_length=2_000)
 
 
+# What `Edit.describe` says of every edit.
+_TOLD = frozenset({"vector", "concept", "layers", "strength", "operator", "selector"})
+
+
 class CandidateSpec(Record):
     """One point of the search: where, how and how strongly; `site` is a name in `SITES`."""
 
@@ -90,13 +94,16 @@ class CandidateSpec(Record):
     def _known(cls, operator: str) -> str:
         if operator not in OPERATORS:
             raise ValueError(f"operator must be one of {sorted(OPERATORS)}, not {operator!r}")
+        if 1 not in OPERATORS[operator].vectors:
+            raise ValueError(f"operator {operator!r} needs more vectors than a candidate has")
         return operator
 
     @classmethod
     def of_plan(cls, plan: Mapping[str, Any]) -> CandidateSpec | None:
-        """Read `Plan.describe`; None for a plan that no loop made: several edits, other tokens."""
+        """Read `Plan.describe`; None for a plan that no loop made: several edits, other tokens, a
+        gate or whatever else a candidate cannot say."""
         edits = plan["edits"]
-        if len(edits) != 1 or len(edits[0]["layers"]) != 1:
+        if len(edits) != 1 or len(edits[0]["layers"]) != 1 or edits[0].keys() - _TOLD:
             return None
         edit = edits[0]
         site = next((name for name, s in SITES.items() if s.steer == edit["selector"]), None)

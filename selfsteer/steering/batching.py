@@ -51,16 +51,24 @@ def pad(rows: Sequence[Sequence[int]], pad_id: int, side: Side, device: torch.de
 
 
 def buckets(
-    lengths: Sequence[int], token_budget: int, max_rows: int | None = None
+    lengths: Sequence[int],
+    token_budget: int,
+    max_rows: int | None = None,
+    *,
+    one_length: bool = False,
 ) -> Iterator[list[int]]:
     """Indices of rows in batches of similar length, longest last.
 
     A batch holds at most `token_budget` tokens, pads included, and at most `max_rows` rows; a
     row that alone is over the budget is a batch of its own.
+
+    Args:
+        one_length: never pad: all rows of a batch have the same length.
     """
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lengths.__getitem__):
         full = (len(batch) + 1) * lengths[index] > token_budget or len(batch) == max_rows
+        full = full or (one_length and bool(batch) and lengths[batch[0]] != lengths[index])
         if batch and full:
             yield batch
             batch = []

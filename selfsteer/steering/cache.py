@@ -12,7 +12,14 @@ from typing import Any
 
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+from transformers.cache_utils import (
+    DynamicLayer,
+    DynamicSlidingWindowLayer,
+    LinearAttentionCacheLayerMixin,
+)
+
+from selfsteer.errors import StudentError
+from selfsteer.steering.model import Student
 
 _SPARE = 64  # positions of room when there is no better guess
 
@@ -100,9 +107,15 @@ class _BufferedSlidingLayer(DynamicSlidingWindowLayer):  # type: ignore[no-untyp
         self._value_buffer.select(beam_idx)
 
 
-def decoding_cache(config: Any, new_tokens: int) -> Any:
-    """An empty cache for a student with this config that will add about `new_tokens` tokens."""
-    cache = DynamicCache(config=config)
+def decoding_cache(student: Student, new_tokens: int) -> Any:
+    """An empty cache for a student that will add about `new_tokens` tokens.
+
+    Raises:
+        StudentError: a model that takes no such cache.
+    """
+    if student.cache_argument is None:
+        raise _no_cache(student)
+    cache = DynamicCache(config=student.model.config)
     for index, layer in enumerate(cache.layers):
         # Exactly these two kinds; subclasses keep further states and are left as they are.
         if type(layer) is DynamicLayer:
@@ -111,3 +124,28 @@ def decoding_cache(config: Any, new_tokens: int) -> Any:
             room = max(_SPARE, layer.sliding_window)
             cache.layers[index] = _BufferedSlidingLayer(layer.sliding_window, room)
     return cache
+
+
+def check_used(student: Student, cache: Any) -> None:
+    """Refuse a recurrent model that has left its state elsewhere than in the cache.
+
+    Rows of the cache are repeated and dropped, and such a state would stay behind.
+
+    Raises:
+        StudentError: after a forward, a layer of the cache is still empty.
+    """
+    if student.recurrent and any(_is_empty(layer) for layer in cache.layers):
+        raise _no_cache(student)
+
+
+def _is_empty(layer: Any) -> bool:
+    if isinstance(layer, LinearAttentionCacheLayerMixin):
+        return not any(layer.has_previous_state.values())
+    return isinstance(layer, DynamicLayer) and not layer.is_initialized
+
+
+def _no_cache(student: Student) -> StudentError:
+    return StudentError(
+        f"{student.name} ({type(student.model).__name__}) keeps its state outside transformers' "
+        "cache, so it cannot generate here; its activations can be read and its replies scored."
+    )

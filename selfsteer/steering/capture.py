@@ -24,6 +24,7 @@ from selfsteer.steering.selectors import Selector, parse
 
 Item = Prompt | Example | Encoded
 Reduce = Literal["mean", "last"]
+_SHOWN = 80  # characters of a text in a message
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def capture(
         StudentError: when a layer does not exist.
     """
     rows = _encode(student, examples)
-    weights = [_weights(mask, reduce) for mask in _masks(rows, parse(selector))]
+    weights = [_weights(mask, reduce) for mask in _masks(student, rows, parse(selector))]
     layers = _layers(student, layers)
     shape = (len(layers), len(rows))
     values = torch.empty(*shape, student.d_model, device=student.device)
@@ -111,7 +112,7 @@ def capture_tokens(
         StudentError: when a layer does not exist.
     """
     rows = _encode(student, examples)
-    masks = _masks(rows, parse(selector))
+    masks = _masks(student, rows, parse(selector))
     layers = _layers(student, layers)
     device = student.device
     out = [torch.empty(len(layers), int(m.sum()), student.d_model, device=device) for m in masks]
@@ -151,7 +152,7 @@ def capture_moments(
         StudentError: when a layer does not exist.
     """
     rows = _encode(student, examples)
-    masks = _masks(rows, parse(selector))
+    masks = _masks(student, rows, parse(selector))
     layers = _layers(student, layers)
     wide: dict[str, Any] = {"dtype": torch.float64, "device": student.device}
     total = torch.zeros(len(layers), student.d_model, **wide)
@@ -184,13 +185,18 @@ def _layers(student: Student, layers: Sequence[int] | None) -> tuple[int, ...]:
     return chosen
 
 
-def _masks(rows: Sequence[Encoded], selector: Selector) -> list[np.ndarray[Any, Any]]:
+def _masks(
+    student: Student, rows: Sequence[Encoded], selector: Selector
+) -> list[np.ndarray[Any, Any]]:
     masks = [selector.mask(row) for row in rows]
     for number, mask in enumerate(masks):
         if not mask.any():
+            text = str(student.tokenizer.decode(rows[number].ids))
+            shown = text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]}…{text[-_SHOWN // 2 :]}"
             raise SelectorError(
-                f"Selector '{selector}' matches no token of text {number}; "
-                "a bare prompt has no response, and special tokens match only as 'special'."
+                f"Selector '{selector}' matches no token of text {number}, {shown!r}; a bare "
+                "prompt has no response, positions end with the text, and special tokens match "
+                "only where they are named."
             )
     return masks
 

@@ -1,4 +1,4 @@
-"""The chat template of a tokenizer, rendered with the span of every message known.
+"""Conversations as text, with the span of every message known: by template, or plain.
 
 Templates are programs, so where a message's words stand in the rendered text can only be found
 out by rendering. We render once per pattern of roles with marker contents, which shows the
@@ -36,6 +36,25 @@ class Rendered:
 
 def _marker(index: int) -> str:
     return f"\ue000{index}\ue001"
+
+
+class ChatWarning(UserWarning):
+    """Chat messages are put to a student whose tokenizer has no chat template."""
+
+
+def plain_text(messages: Sequence[Message]) -> Rendered:
+    """The messages one below the other, for a student without a template to continue.
+
+    No names of speakers are put in: a model that was never taught a format takes them for text,
+    and continues with more of them.
+    """
+    spans: list[Span] = []
+    text = ""
+    for message in messages:
+        text += "\n" if text else ""
+        spans.append(Span(len(text), len(text) + len(message.content), message.role))
+        text += message.content
+    return Rendered(text, tuple(spans))
 
 
 class ChatFormat:

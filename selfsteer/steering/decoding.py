@@ -14,8 +14,8 @@ from selfsteer.steering.batching import pad
 from selfsteer.steering.cache import decoding_cache
 from selfsteer.steering.encoding import Encoded
 from selfsteer.steering.hooks import Steering
-from selfsteer.steering.masks import Index
 from selfsteer.steering.model import Student
+from selfsteer.steering.said import Index, Said
 from selfsteer.steering.sampling import choose, uniforms
 from selfsteer.steering.selectors import Mask
 
@@ -93,8 +93,8 @@ def decode_batch(
         for at in np.flatnonzero(~live.done & (ended | (limits[live.place] == step + 1))):
             place = live.place[at]
             stop = step if ended[at] else step + 1
-            seen_here = watched[place, : step + 1].tolist()
-            replies[place] = Reply(tokens[place, :stop].tolist(), bool(ended[at]), seen_here)
+            weighed = watched[place, : step + 1].tolist() if settings.watched else []
+            replies[place] = Reply(tokens[place, :stop].tolist(), bool(ended[at]), weighed)
             live.done[at] = True
         if live.done.all():
             break
@@ -122,7 +122,7 @@ class _Live:
         lengths: [B] their prompt tokens.
         attention: [B, width + steps], or None where no prompt is padded.
         done: [B] whether their replies have ended, so that they only ride along.
-        said: [B] ordinary tokens of their replies so far.
+        said: their replies so far, as far as steering looks back.
     """
 
     place: Index
@@ -130,11 +130,11 @@ class _Live:
     lengths: Tensor
     attention: Tensor | None
     done: Mask = field(init=False)
-    said: Index = field(init=False)
+    said: Said = field(init=False)
 
     def __post_init__(self) -> None:
         self.done = np.zeros(len(self.place), dtype=bool)
-        self.said = np.zeros(len(self.place), dtype=np.int64)
+        self.said = Said.nothing(len(self.place))
 
     def keep(self, kept: Index, chosen: Tensor) -> Tensor:
         """Drop all rows but these; returns their part of the tokens just chosen."""
@@ -167,7 +167,7 @@ class _Prompt:
         first, place = _distinct(rows, numbers, edits)
         batch = pad([rows[i].ids for i in first], student.pad_id, "left", student.device)
         self.width = batch.ids.shape[1]
-        self.cache = decoding_cache(student.model.config, steps)
+        self.cache = decoding_cache(student, steps)
         edits.select(first)
         edits.on_rows("left", self.width)
         logits = forward.logits(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from selfsteer.errors import StudentError
-from selfsteer.steering.chat import Rendered, Span
+from selfsteer.steering.chat import Rendered, Span, plain_text
 from selfsteer.steering.prompts import Example, Prompt
+from selfsteer.steering.spelling import Spelling
 
 if TYPE_CHECKING:
     from selfsteer.steering.model import Student
@@ -24,12 +25,17 @@ class Encoded:
         roles: `system`, `user`, `assistant` or `text` (raw prompt) for each token; a reply is
             always `assistant`, and scaffolding takes the role of the message that it leads to.
         special: True for the tokenizer's special tokens and for the template's scaffolding.
+        given: how many tokens the student was given before it wrote on by itself; None where all
+            behind the prompt counts as its own.
+        spelling: how the tokenizer that made the row writes texts; needed to find texts in it.
     """
 
     ids: list[int]
     prompt_length: int
     roles: list[str]
     special: list[bool]
+    given: int | None = None
+    spelling: Spelling | None = field(default=None, repr=False, compare=False)
 
 
 def encode(student: Student, item: Prompt | Example, *, close: bool = False) -> Encoded:
@@ -43,6 +49,9 @@ def encode(student: Student, item: Prompt | Example, *, close: bool = False) -> 
 
     Raises:
         StudentError: when the prompt has no tokens or the template refuses the conversation.
+
+    Warns:
+        ChatWarning: once for each student, chat messages for one without a template.
     """
     prompt, completion = (item.prompt, item.completion) if isinstance(item, Example) else (item, "")
     rendered, from_template = _render(student, prompt)
@@ -60,7 +69,7 @@ def encode(student: Student, item: Prompt | Example, *, close: bool = False) -> 
     if from_template:
         special[: len(ids)] = [a or b for a, b in zip(special, scaffold, strict=False)]
     roles = roles[:1] * len(start) + roles + ["assistant"] * len(reply)
-    return Encoded(ids + reply, len(ids), roles, special)
+    return Encoded(ids + reply, len(ids), roles, special, spelling=student.spelling)
 
 
 def closing_ids(student: Student) -> list[int]:
@@ -76,13 +85,8 @@ def _render(student: Student, prompt: Prompt) -> tuple[Rendered, bool]:
         return Rendered(prompt.text, (Span(0, len(prompt.text), "text"),)), False
     if student.chat is not None:
         return student.chat.render(prompt.messages), True
-    spans: list[Span] = []
-    text = ""
-    for message in prompt.messages:
-        text += "\n" if text else ""
-        spans.append(Span(len(text), len(text) + len(message.content), message.role))
-        text += message.content
-    return Rendered(text, tuple(spans)), False
+    student.warn_of_no_template()
+    return plain_text(prompt.messages), False
 
 
 def _tokenise(student: Student, text: str) -> tuple[list[int], list[tuple[int, int]]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from selfsteer.steering.cache import check_used
 from selfsteer.steering.model import Student
 
 
@@ -24,14 +25,20 @@ def logits(
         attention: [B, S], 1 for tokens and 0 for pads, over all S tokens seen so far; None where
             no row is padded, which spares building masks.
         positions: [B, T], each token's position in its row.
-        cache: keys and values of the tokens before, to which these are added.
+        cache: of `decoding_cache`: keys and values, or states, of the tokens before, to which
+            these are added.
+
+    Raises:
+        StudentError: a model that keeps its state outside the cache.
     """
     arguments: dict[str, Any] = {"input_ids": ids, "attention_mask": attention}
     if "position_ids" in student.forward_arguments:
         arguments["position_ids"] = positions
     if "logits_to_keep" in student.forward_arguments:
         arguments["logits_to_keep"] = keep
-    if cache is not None:
-        arguments["past_key_values"] = cache
+    if cache is not None and student.cache_argument is not None:
+        arguments[student.cache_argument] = cache
     out: Tensor = student.model(**arguments, use_cache=cache is not None).logits
-    return out[:, -keep:]
+    if cache is not None:
+        check_used(student, cache)
+    return out[:, -keep:].to(ids.device)

@@ -65,7 +65,8 @@ def generate(
         PlanError: a plan that does not fit, a wrong number of plans, a limit or temperature that
             makes no sense.
         SelectorError: a plan whose selector counts from the end of a reply.
-        StudentError: a prompt that fills the student's context.
+        StudentError: a prompt that fills the student's context, a student that keeps its state
+            outside the cache.
         VectorError: a vector of another student.
 
     Warns:
@@ -85,11 +86,11 @@ def generate(
     replies: dict[int, Reply] = {}
     with steering(student, one_per_row(plans, len(rows)), rows, max_new_tokens) as edits:
         warn_of_idle_plans(edits)
-        for batch in buckets(sizes, batch_tokens, _MAX_ROWS):
+        for batch in buckets(sizes, batch_tokens, _MAX_ROWS, one_length=student.recurrent):
             numbers = order[batch]
             found = decode_batch(student, rows, numbers, limits[numbers], edits, settings)
             replies.update(zip(numbers.tolist(), found, strict=True))
-    return [_generation(student, replies[i]) for i in range(len(rows))]
+    return [_generation(student, row, replies[i]) for i, row in enumerate(rows)]
 
 
 def end_ids(student: Student) -> frozenset[int]:
@@ -113,9 +114,23 @@ def warn_of_idle_plans(edits: Steering) -> None:
         )
 
 
-def _generation(student: Student, reply: Reply) -> Generation:
-    text = student.tokenizer.decode(reply.ids, skip_special_tokens=True)
-    return Generation(str(text), reply.ids, reply.finished, reply.watched)
+def reply_text(student: Student, row: Encoded, ids: list[int]) -> str:
+    """A reply as it reads behind its prompt, without special tokens.
+
+    Tokenizers that mark word starts drop the space before a text's first word, so the prompt's
+    last token is decoded with the reply: prompt and reply joined are the text that was written.
+    """
+    before, decode = row.ids[-1:], student.tokenizer.decode
+    head = str(decode(before, skip_special_tokens=True))
+    text = str(decode(before + ids, skip_special_tokens=True))
+    if text.startswith(head):
+        return text[len(head) :]
+    return str(decode(ids, skip_special_tokens=True))
+
+
+def _generation(student: Student, row: Encoded, reply: Reply) -> Generation:
+    text = reply_text(student, row, reply.ids)
+    return Generation(text, reply.ids, reply.finished, reply.watched)
 
 
 def _check_settings(max_new_tokens: int, temperature: float) -> None:

@@ -1,34 +1,44 @@
 """Editing activations inside a forward.
 
 Everything is prepared before: directions per row and layer once, one position mask per forward
-that all layers share. A hook only adds; it never waits for the device, builds a mask or looks at
-a value. Layers that no plan edits get no hook, and the hooks are gone when the context ends.
+that all layers share. A hook only computes the edit; it never waits for the device, builds a mask
+or looks at a value. Layers that no plan edits and no gate reads get no hook, and the hooks are
+gone when the context ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from selfsteer.errors import PlanError
 from selfsteer.steering.batching import Side
+from selfsteer.steering.conflicts import contradictions
 from selfsteer.steering.encoding import Encoded
-from selfsteer.steering.masks import Index, MaskTable
+from selfsteer.steering.gates import Gate
+from selfsteer.steering.gating import GateSlot
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan
+from selfsteer.steering.said import Index, Said
+from selfsteer.steering.schedules import Shares
 from selfsteer.steering.selectors import Mask
+from selfsteer.steering.slots import Pair, SlotTable
 from selfsteer.steering.steps import Step, steps_of
+
+Item = TypeVar("Item")
 
 
 class Steering:
     """The edits of all rows of a call, and the part of them that the next forward needs.
 
     Choose the rows of a batch with `select`, then say before each forward which tokens it is
-    over: `on_rows` or `on_reply`. Rows may be chosen again and repeated, in any order.
+    over: `on_rows` or `on_reply`. Rows may be chosen again and repeated, in any order. Gates are
+    decided where `on_rows` lets the prompts be read, so that comes first for every row.
     """
 
     def __init__(
@@ -39,28 +49,68 @@ class Steering:
         self._plans = list(numbers)
         for plan in self._plans:
             plan.check(student)
-        slots = [list(dict.fromkeys(e.selector for e in plan.active)) for plan in self._plans]
+        pairs = [_unique(Pair(e.selector, e.schedule) for e in p.active) for p in self._plans]
+        self._pairs = pairs
         self.tables = [
-            MaskTable(
-                rows,
-                [slots[p][slot] if slot < len(slots[p]) else None for p in self._plan_of],
-                reply_tokens,
-            )
-            for slot in range(max(map(len, slots), default=0))
+            SlotTable(rows, [_nth(pairs[p], slot) for p in self._plan_of], reply_tokens)
+            for slot in range(max(map(len, pairs), default=0))
         ]
-        self._steps = steps_of(student, self._plans, slots)
+        self._memory = max((table.memory for table in self.tables), default=0)
+        self._refuse_contradictions()
+        gates = [_unique(e.gate for e in p.active if e.gate is not None) for p in self._plans]
+        self._gated = [bool(several) for several in gates]
+        self._gates = self._gate_slots(student, gates, rows)
+        self._steps = steps_of(student, self._plans, pairs, gates, self._gates)
         # The entry behind the last special token stands for all tokens that follow it.
         self._special = np.zeros(max(student.special_ids, default=-1) + 2, dtype=bool)
         self._special[list(student.special_ids)] = True
         self._chosen: Index = np.arange(len(rows))
 
+    def _gate_slots(
+        self, student: Student, gates: Sequence[Sequence[Gate]], rows: Sequence[Encoded]
+    ) -> list[GateSlot]:
+        slots = range(max(map(len, gates), default=0))
+        if not slots:
+            return []
+        seen: dict[tuple[tuple[int, ...], int], int] = {}
+        keys = [(tuple(row.ids), int(p)) for row, p in zip(rows, self._plan_of, strict=True)]
+        twin = np.array([seen.setdefault(key, i) for i, key in enumerate(keys)])
+        return [
+            GateSlot(
+                student,
+                {p: several[slot] for p, several in enumerate(gates) if slot < len(several)},
+                self._plan_of,
+                rows,
+                twin,
+            )
+            for slot in slots
+        ]
+
+    def _refuse_contradictions(self) -> None:
+        for number, plan in enumerate(self._plans):
+            for one, other, layer in contradictions(plan):
+                a, b = (
+                    self.tables[self._pairs[number].index(Pair(e.selector, e.schedule))]
+                    for e in (one, other)
+                )
+                for row in np.flatnonzero(self._plan_of == number):
+                    if (a.tokens(int(row)) & b.tokens(int(row))).any():
+                        raise PlanError(
+                            f"Two edits of a plan contradict each other at layer {layer}: "
+                            f"{one.operator} {one.strength:g} at {one.selector!r} and "
+                            f"{other.operator} {other.strength:g} at {other.selector!r} meet at a "
+                            "token; give them tokens or layers of their own."
+                        )
+
     def plan_on_prompt(self, row: int) -> int:
         """The number of the row's plan if it edits any known token of the row, else -1.
 
-        Rows with the same tokens and the same number have the same activations so far.
+        Rows with the same tokens and the same number have the same activations so far. A plan that
+        only reads them, for a gate, counts like one that edits them.
         """
-        touched = any(table.touches_known(row) for table in self.tables)
-        return int(self._plan_of[row]) if touched else -1
+        plan = int(self._plan_of[row])
+        touched = self._gated[plan] or any(table.touches_known(row) for table in self.tables)
+        return plan if touched else -1
 
     def idle(self) -> list[tuple[Plan, str]]:
         """Plans with edits that change no token of any row, and why."""
@@ -80,59 +130,86 @@ class Steering:
         plans = torch.from_numpy(self._plan_of[rows])
         for step in self._all_steps():
             step.take(plans)
+        for gate in self._gates:
+            gate.take(rows, plans)
 
     def on_rows(self, side: Side, width: int) -> None:
         """The next forward is over whole rows, padded on `side` to `width` tokens."""
         self._set([t.over_rows(self._chosen, side, width) for t in self.tables])
+        for gate in self._gates:
+            gate.on_rows(side, width)
 
-    def on_reply(self, before: Index, ids: Index) -> Index:
+    def on_reply(self, before: Said, ids: Index) -> Said:
         """The next forward is over reply tokens.
 
         Args:
-            before: [B] ordinary tokens of each row's reply so far.
+            before: what each row of the batch has said so far.
             ids: [B, T] the tokens.
 
         Returns:
-            [B] ordinary tokens of each row's reply with these.
+            What each row has said with these.
         """
         special = self._special[np.minimum(ids, len(self._special) - 1)]
-        self._set([t.over_reply(self._chosen, before, special) for t in self.tables])
-        said: Index = before + np.count_nonzero(~special, axis=1)
-        return said
+        self._set([t.over_reply(self._chosen, before, ids, special) for t in self.tables])
+        for gate in self._gates:
+            gate.on_reply()
+        return before.then(ids, special, self._memory)
 
     def _all_steps(self) -> Iterator[Step]:
         for steps in self._steps.values():
             yield from steps
 
-    def _set(self, masks: Sequence[Mask]) -> None:
+    def _set(self, tables: Sequence[tuple[Mask, Shares | None]]) -> None:
         """Hand each step its mask: none where it would be all True, off where all False."""
         on = [
             bool(mask[table.used[self._chosen]].any())
-            for table, mask in zip(self.tables, masks, strict=True)
+            for table, (mask, _) in zip(self.tables, tables, strict=True)
         ]
-        partial = [now and not mask.all() for now, mask in zip(on, masks, strict=True)]
-        placed: dict[tuple[int, torch.device], Tensor] = {}
+        placed: dict[tuple[int, torch.device], tuple[Tensor | None, Tensor | None]] = {}
         for step in self._all_steps():
-            step.on, step.mask = on[step.slot], None
-            if partial[step.slot]:
-                key = (step.slot, step.direction.device)
-                if key not in placed:
-                    # Multiplied by rather than selected with: it has the activations' type.
-                    mask = torch.from_numpy(masks[step.slot][:, :, None])
-                    placed[key] = mask.to(step.direction)
-                step.mask = placed[key]
+            step.on = on[step.slot]
+            if not step.on:
+                continue
+            key = (step.slot, step.device)
+            if key not in placed:
+                placed[key] = _placed(*tables[step.slot], step)
+            step.expect(*placed[key])
 
     def hooks(self, student: Student) -> list[Any]:
-        """Put a hook on every layer that is edited; returns the handles."""
+        """Put a hook on every layer that is edited or read; returns the handles."""
         handles = []
-        for layer, steps in self._steps.items():
+        read = {layer for gate in self._gates for layer in gate.layers}
+        for layer in sorted(read | self._steps.keys()):
+            gates = [gate for gate in self._gates if layer in gate.layers]
+            edit = _edit(layer, gates, self._steps.get(layer, []))
             if layer == -1:
                 handles.append(
-                    student.layers[0].register_forward_pre_hook(_before(steps), with_kwargs=True)
+                    student.layers[0].register_forward_pre_hook(_before(edit), with_kwargs=True)
                 )
             else:
-                handles.append(student.layers[layer].register_forward_hook(_after(steps)))
+                handles.append(student.layers[layer].register_forward_hook(_after(edit)))
         return handles
+
+
+def _unique(items: Iterable[Item]) -> list[Item]:
+    return list(dict.fromkeys(items))
+
+
+def _nth(items: Sequence[Item], n: int) -> Item | None:
+    return items[n] if n < len(items) else None
+
+
+def _placed(mask: Mask, shares: Shares | None, step: Step) -> tuple[Tensor | None, Tensor | None]:
+    """A mask and shares [B, T, 1] beside the step's layer; None for what changes nothing."""
+    # Multiplied by rather than selected with: the mask has the activations' type.
+    on_device = (
+        None
+        if mask.all()
+        else torch.from_numpy(mask[:, :, None]).to(device=step.device, dtype=step.dtype)
+    )
+    if shares is None:
+        return on_device, None
+    return on_device, torch.from_numpy(shares[:, :, None]).to(step.device)
 
 
 @contextmanager
@@ -149,8 +226,9 @@ def steering(
         reply_tokens: how many tokens it may add to each.
 
     Raises:
-        PlanError: a plan that does not fit the student.
-        SelectorError: a selector that cannot be followed while the reply grows.
+        PlanError: a plan that does not fit the student, or whose edits contradict each other.
+        SelectorError: a selector that cannot be followed while the reply grows, or a gate's that
+            matches nothing.
         VectorError: a vector of another student, or one that is zero where it is used.
     """
     edits = Steering(student, plans, rows, reply_tokens)
@@ -163,28 +241,38 @@ def steering(
             handle.remove()
 
 
-def _after(steps: Sequence[Step]) -> Callable[[Any, Any, Any], Any]:
-    def hook(_module: Any, _args: Any, output: Any) -> Any:
-        bare = isinstance(output, Tensor)
-        hidden = output if bare else output[0]
+def _edit(
+    layer: int, gates: Sequence[GateSlot], steps: Sequence[Step]
+) -> Callable[[Tensor], Tensor]:
+    """What is done to the activation [B, T, D] of a layer."""
+
+    def edit(hidden: Tensor) -> Tensor:
+        for gate in gates:
+            if gate.reading:
+                gate.read(layer, hidden)
         for step in steps:
             if step.on:
                 hidden = step.apply(hidden)
-        return hidden if bare else (hidden, *output[1:])
+        return hidden
+
+    return edit
+
+
+def _after(edit: Callable[[Tensor], Tensor]) -> Callable[[Any, Any, Any], Any]:
+    def hook(_module: Any, _args: Any, output: Any) -> Any:
+        if isinstance(output, Tensor):
+            return edit(output)
+        return (edit(output[0]), *output[1:])
 
     return hook
 
 
-def _before(steps: Sequence[Step]) -> Callable[[Any, Any, Any], Any]:
+def _before(edit: Callable[[Tensor], Tensor]) -> Callable[[Any, Any, Any], Any]:
     """The embedding output is what goes into the first block."""
 
     def hook(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        hidden = args[0] if args else kwargs["hidden_states"]
-        for step in steps:
-            if step.on:
-                hidden = step.apply(hidden)
         if args:
-            return (hidden, *args[1:]), kwargs
-        return args, {**kwargs, "hidden_states": hidden}
+            return (edit(args[0]), *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": edit(kwargs["hidden_states"])}
 
     return hook

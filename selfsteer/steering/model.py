@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,16 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from selfsteer.errors import StudentError
-from selfsteer.steering.chat import ChatFormat
-from selfsteer.steering.loading import load_pretrained
+from selfsteer.steering.blocks import (
+    check_causal,
+    check_weights_present,
+    device_of,
+    find_layers,
+    text_config,
+)
+from selfsteer.steering.chat import ChatFormat, ChatWarning
+from selfsteer.steering.loading import Placement, load_pretrained
+from selfsteer.steering.spelling import Spelling
 
 # Settings of a load, not of a model: two loads of the same weights share a fingerprint.
 _VOLATILE = frozenset(
@@ -45,6 +54,7 @@ class Student:
         self.name = name
         self.layers = layers
         self.chat = ChatFormat(tokenizer) if getattr(tokenizer, "chat_template", None) else None
+        self._warned = False
 
     @classmethod
     def load(
@@ -55,21 +65,32 @@ class Student:
         dtype: str = "float32",
         layers: str | None = None,
         local_files_only: bool = False,
+        device_map: str | Mapping[str, Any] | None = None,
+        quantization_config: Any = None,
     ) -> Student:
         """Load a bundled student by name, a local Hugging Face folder, or a hub name.
 
+        Of a vision-language model the text tower is the student.
+
         Args:
-            device: where the model runs, as torch names it.
+            device: where the model runs, as torch names it; not used with `device_map`.
             dtype: `float32`, `float16`, `bfloat16`, or `auto` for what the weights are stored in.
             layers: dotted path of the decoder blocks, where the search would find the wrong ones.
             local_files_only: never ask the hub.
+            device_map: spreads the blocks over devices, as `from_pretrained` takes it (`"auto"`);
+                needs accelerate, and room for all weights on those devices.
+            quantization_config: handed to `from_pretrained` as it is; needs the library that it
+                names.
 
         Raises:
-            StudentError: unknown name, folder without config or weights, no blocks found.
+            StudentError: unknown name, folder without config or weights, not a causal language
+                model, no blocks found, weights left on disk by a device map.
         """
         name = str(name_or_path)
-        model, tokenizer = load_pretrained(name, dtype, local_files_only=local_files_only)
-        model.to(torch.device(device))
+        placement = Placement(device, device_map, quantization_config)
+        model, tokenizer = load_pretrained(
+            name, dtype, placement, local_files_only=local_files_only
+        )
         return cls.wrap(model, tokenizer, name, layers=layers)
 
     @classmethod
@@ -79,9 +100,12 @@ class Student:
         """Take a model and tokenizer that are already in memory; freezes the model.
 
         Raises:
-            StudentError: when no decoder blocks are found.
+            StudentError: when no decoder blocks are found, or the model is not a causal one.
         """
-        return cls(model, tokenizer, name, find_layers(model, layers))
+        blocks = find_layers(model, layers)
+        check_causal(model, blocks, name)
+        check_weights_present(model, name)
+        return cls(model, tokenizer, name, blocks)
 
     @property
     def embedding(self) -> nn.Module:
@@ -97,13 +121,16 @@ class Student:
     @cached_property
     def d_model(self) -> int:
         """Width of the residual stream."""
-        return int(self.model.config.get_text_config().hidden_size)
+        return int(text_config(self.model).hidden_size)
 
     @property
     def device(self) -> torch.device:
         """Where token ids go in."""
-        device: torch.device = self.model.device
-        return device
+        return device_of(self.embedding)
+
+    def layer_device(self, layer: int) -> torch.device:
+        """Where a layer's activations are; a device map may put each block on its own."""
+        return device_of(self.embedding if layer == -1 else self.layers[layer])
 
     @property
     def dtype(self) -> torch.dtype:
@@ -116,12 +143,29 @@ class Student:
         """Whether chat messages are put through a template."""
         return self.chat is not None
 
+    def warn_of_no_template(self) -> None:
+        """Say once that this student gets chat messages as plain lines of text."""
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{self.name} has no chat template: messages are joined by line breaks and "
+                "continued as plain text. Give raw prompts, or wrap the model with a tokenizer "
+                "that has a template.",
+                ChatWarning,
+                stacklevel=2,
+            )
+
     @cached_property
     def special_ids(self) -> frozenset[int]:
         """Ids that stand for no text: start, end, pad, turn marks."""
         added = getattr(self.tokenizer, "added_tokens_decoder", {})
         marked = {index for index, token in added.items() if token.special}
         return frozenset(self.tokenizer.all_special_ids) | marked
+
+    @cached_property
+    def spelling(self) -> Spelling:
+        """How the tokenizer writes texts, so that they can be found among tokens."""
+        return Spelling(self.tokenizer, self.special_ids)
 
     @cached_property
     def start_ids(self) -> list[int]:
@@ -139,7 +183,9 @@ class Student:
     @cached_property
     def context_length(self) -> int | None:
         """How many positions the model knows; None when it does not say."""
-        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        config = text_config(self.model)
+        names = ("max_position_embeddings", "max_seq_len")
+        limit = next((limit for name in names if (limit := getattr(config, name, None))), None)
         return int(limit) if limit else None
 
     @cached_property
@@ -147,17 +193,32 @@ class Student:
         """Names that the model's forward takes: families differ in which they know."""
         return frozenset(inspect.signature(self.model.forward).parameters)
 
+    @property
+    def recurrent(self) -> bool:
+        """Whether a state is carried from token to token, so that a row may hold no pads.
+
+        transformers marks such families (state-space models, linear attention, hybrids).
+        """
+        return bool(getattr(self.model, "_is_stateful", False))
+
+    @property
+    def cache_argument(self) -> str | None:
+        """What the model's forward calls its cache; None where it takes none of transformers'."""
+        known = ("past_key_values", "cache_params")
+        return next((name for name in known if name in self.forward_arguments), None)
+
     @cached_property
     def fingerprint(self) -> str:
         """sha256 (hex) over the config, every tensor's name, shape and type, and some bytes.
 
         Identifies the weights cheaply: up to 64 evenly spaced values of each tensor are read.
         """
-        config = {k: v for k, v in self.model.config.to_dict().items() if k not in _VOLATILE}
+        config = _lasting(self.model.config.to_dict())
         digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            digest.update(_sample(tensor))
+            for part in _stored(tensor):
+                digest.update(_sample(part))
         return digest.hexdigest()
 
     def check_layer(self, layer: int) -> None:
@@ -173,34 +234,24 @@ class Student:
             )
 
 
-def find_layers(model: nn.Module, path: str | None = None) -> tuple[nn.Module, ...]:
-    """The decoder blocks: the ModuleList as long as the config says there are blocks.
+def _lasting(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What belongs to the model, not to how it was loaded; the config of each tower likewise."""
+    return {
+        key: _lasting(value) if isinstance(value, dict) else value
+        for key, value in config.items()
+        if key not in _VOLATILE
+    }
 
-    Of several such lists the one with the most parameters is taken. `path` (dotted) overrides.
 
-    Raises:
-        StudentError: when there is no such list, or nothing at `path`.
-    """
-    if path is not None:
-        try:
-            found = model.get_submodule(path)
-        except AttributeError as error:
-            raise StudentError(f"The student has no module {path!r} ({error}).") from error
-        if not isinstance(found, nn.ModuleList):
-            raise StudentError(f"{path!r} is a {type(found).__name__}, not a list of blocks.")
-        return tuple(found)
-    config: Any = model.config
-    count = getattr(config.get_text_config(), "num_hidden_layers", None)
-    lists: list[nn.ModuleList] = [
-        m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == count
-    ]
-    if not count or not lists:
-        raise StudentError(
-            f"No decoder blocks found in {type(model).__name__}: no module list has the {count} "
-            "entries that its config states; name the list with layers=."
-        )
-    sizes = [sum(p.numel() for p in blocks.parameters()) for blocks in lists]
-    return tuple(lists[sizes.index(max(sizes))])
+def _stored(tensor: Tensor) -> Iterator[Tensor]:
+    """The tensors that hold a tensor's data: quantised ones are made of several."""
+    inner = getattr(tensor, "__tensor_flatten__", None)
+    if inner is None:
+        yield tensor
+        return
+    names, _ = inner()
+    for name in names:
+        yield from _stored(getattr(tensor, name))
 
 
 def _sample(tensor: Tensor) -> bytes:

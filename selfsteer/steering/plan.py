@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from selfsteer.errors import PlanError
+from selfsteer.steering.gates import Gate
 from selfsteer.steering.model import Student
-from selfsteer.steering.operators import OPERATORS
+from selfsteer.steering.operators import OPERATORS, Operator
+from selfsteer.steering.schedules import Schedule
 from selfsteer.steering.selectors import parse
 from selfsteer.steering.vectors import SteeringVector
 
@@ -20,7 +22,7 @@ class SteeringWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Edit:
-    """One vector at some layers.
+    """One operator with its vectors at some layers.
 
     Attributes:
         vector: the directions.
@@ -28,10 +30,16 @@ class Edit:
         strength: in the operator's own unit; for `add`, residual norms of each layer.
         operator: a name in `OPERATORS`.
         selector: which tokens are edited.
+        others: further vectors, for operators over several: what `swap` takes away, the second
+            axis of a plane, the rest of a subspace.
+        norm_preserving: give the activation its old length back after the edit.
+        schedule: how the strength runs over the generated tokens; None for the same at all.
+        gate: the condition under which the edit acts; None for always.
 
     Raises:
-        PlanError: no layers, a layer that the vector has not, a strength that is not finite, an
-            unknown operator.
+        PlanError: no layers, a layer that a vector has not, a strength that is not finite or
+            beyond the operator's limits, an unknown operator or too few or many vectors for it, a
+            gate that reads behind the first edited layer.
         SelectorError: a selector that cannot be read.
     """
 
@@ -40,24 +48,73 @@ class Edit:
     strength: float
     operator: str = "add"
     selector: str = "all"
+    others: tuple[SteeringVector, ...] = field(default=(), kw_only=True)
+    norm_preserving: bool = field(default=False, kw_only=True)
+    schedule: Schedule | None = field(default=None, kw_only=True)
+    gate: Gate | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
+        object.__setattr__(self, "others", tuple(self.others))
         if not self.layers:
             raise PlanError("An edit names no layer; give it at least one.")
-        missing = [layer for layer in self.layers if layer not in self.vector.directions]
-        if missing:
-            raise PlanError(
-                f"Vector {self.vector.id} has no direction for layer {missing[0]}; "
-                f"it has {sorted(self.vector.directions)}."
-            )
+        for vector in self.vectors:
+            missing = [layer for layer in self.layers if layer not in vector.directions]
+            if missing:
+                raise PlanError(
+                    f"Vector {vector.id} has no direction for layer {missing[0]}; "
+                    f"it has {sorted(vector.directions)}."
+                )
         if not math.isfinite(self.strength):
             raise PlanError(f"Strength {self.strength} is not finite; give a number.")
         if self.operator not in OPERATORS:
             raise PlanError(
                 f"Unknown operator {self.operator!r}; it is one of {', '.join(OPERATORS)}."
             )
+        _check_operator(OPERATORS[self.operator], len(self.vectors), self.strength)
+        if self.gate is not None and max(self.gate.layers) > min(self.layers):
+            raise PlanError(
+                f"A gate reads layer {max(self.gate.layers)}, behind layer {min(self.layers)} that "
+                "its edit changes; the condition must be known before, so read it there or earlier."
+            )
         parse(self.selector)
+
+    @property
+    def vectors(self) -> tuple[SteeringVector, ...]:
+        """All vectors of the edit."""
+        return (self.vector, *self.others)
+
+    def describe(self) -> dict[str, Any]:
+        """The edit as JSON values, with vectors named by id; what is not set is left out."""
+        told: dict[str, Any] = {
+            "vector": self.vector.id,
+            "concept": self.vector.concept,
+            "layers": list(self.layers),
+            "strength": self.strength,
+            "operator": self.operator,
+            "selector": self.selector,
+        }
+        if self.others:
+            told["others"] = [vector.id for vector in self.others]
+        if self.norm_preserving:
+            told["norm_preserving"] = True
+        if self.schedule is not None:
+            told["schedule"] = self.schedule.describe()
+        if self.gate is not None:
+            told["gate"] = self.gate.describe()
+        return told
+
+
+def _check_operator(operator: Operator, vectors: int, strength: float) -> None:
+    if vectors not in operator.vectors:
+        wanted = f"{operator.vectors.start}" + (" or more" if len(operator.vectors) > 1 else "")
+        raise PlanError(f"Operator {operator.name!r} takes {wanted} vectors, not {vectors}.")
+    low, high = operator.limits
+    if not low <= strength <= high:
+        raise PlanError(
+            f"Strength {strength} of operator {operator.name!r} is not within {low:.4g} to "
+            f"{high:.4g}; it means {operator.unit}."
+        )
 
 
 @dataclass(frozen=True)
@@ -82,30 +139,38 @@ class Plan:
         strength: float,
         operator: str = "add",
         selector: str = "all",
+        *,
+        others: tuple[SteeringVector, ...] = (),
+        norm_preserving: bool = False,
+        schedule: Schedule | None = None,
+        gate: Gate | None = None,
     ) -> Plan:
-        """One vector at one layer."""
-        return cls((Edit(vector, (layer,), strength, operator, selector),))
+        """One edit at one layer."""
+        edit = Edit(
+            vector,
+            (layer,),
+            strength,
+            operator,
+            selector,
+            others=others,
+            norm_preserving=norm_preserving,
+            schedule=schedule,
+            gate=gate,
+        )
+        return cls((edit,))
 
     @property
     def active(self) -> tuple[Edit, ...]:
-        """The edits whose strength is not 0; only these are carried out."""
-        return tuple(edit for edit in self.edits if edit.strength != 0)
+        """The edits that are carried out: those whose strength is not 0, or is a target."""
+        return tuple(
+            edit
+            for edit in self.edits
+            if edit.strength != 0 or OPERATORS[edit.operator].target is not None
+        )
 
     def describe(self) -> dict[str, Any]:
         """The plan as JSON values, with vectors named by id."""
-        return {
-            "edits": [
-                {
-                    "vector": edit.vector.id,
-                    "concept": edit.vector.concept,
-                    "layers": list(edit.layers),
-                    "strength": edit.strength,
-                    "operator": edit.operator,
-                    "selector": edit.selector,
-                }
-                for edit in self.edits
-            ]
-        }
+        return {"edits": [edit.describe() for edit in self.edits]}
 
     def check(self, student: Student) -> None:
         """Refuse a plan that does not fit the student.
@@ -121,7 +186,10 @@ class Plan:
                         f"The plan steers layer {layer}, but {student.name} has blocks 0 to "
                         f"{student.n_layers - 1}, and -1 for the embedding output."
                     )
-            edit.vector.check_student(student)
+            for vector in edit.vectors:
+                vector.check_student(student)
+            if edit.gate is not None:
+                edit.gate.condition.check_student(student)
 
 
 def one_per_row(plans: Plan | Sequence[Plan] | None, rows: int) -> list[Plan]:

@@ -38,13 +38,13 @@ def read_layers(student: Student, ids: Tensor, layers: Sequence[int], sink: Sink
 
 @contextmanager
 def _reading(student: Student, layers: Sequence[int], sink: Sink) -> Iterator[None]:
-    deepest = max(layers)
+    deepest, home = max(layers), student.device
     handles = []
 
     def read(layer: int, hidden: Tensor) -> None:
         for place, wanted in enumerate(layers):
             if wanted == layer:
-                sink(place, hidden)
+                sink(place, hidden.to(home))  # blocks may be spread over devices
         if layer == deepest:
             raise _DeepestReached
 

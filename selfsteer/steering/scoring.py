@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,12 @@ from selfsteer.errors import DatasetError
 from selfsteer.steering import forward
 from selfsteer.steering.batching import Batch, buckets, pad
 from selfsteer.steering.cache import decoding_cache
-from selfsteer.steering.encoding import encode
+from selfsteer.steering.encoding import Encoded, encode
 from selfsteer.steering.hooks import Steering, steering
-from selfsteer.steering.masks import Index
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan, one_per_row
 from selfsteer.steering.prompts import Example, Prompt
+from selfsteer.steering.said import Index, Said
 
 
 def completion_logprobs(
@@ -48,7 +48,7 @@ def completion_logprobs(
         raise DatasetError(f"Example {scored.index(0)} has no completion to score; give it one.")
     out: list[Tensor] = [torch.empty(0)] * len(rows)
     with torch.inference_mode(), steering(student, one_per_row(plans, len(rows)), rows) as edits:
-        for chosen in buckets([len(row.ids) for row in rows], token_budget):
+        for chosen in _batches(student, rows, token_budget):
             numbers = np.array(chosen)
             batch = pad([rows[i].ids for i in chosen], student.pad_id, "left", student.device)
             edits.select(numbers)
@@ -91,7 +91,7 @@ def option_logprobs(
         torch.inference_mode(),
         steering(student, one_per_row(plans, len(rows)), rows, longest) as edits,
     ):
-        for chosen in buckets([len(row.ids) for row in rows], token_budget):
+        for chosen in _batches(student, rows, token_budget):
             numbers = np.array(chosen)
             batch = pad([rows[i].ids for i in chosen], student.pad_id, "left", student.device)
             edits.select(numbers)
@@ -99,6 +99,11 @@ def option_logprobs(
             several = [replies[i] for i in chosen]
             out[chosen] = _score_options(student, batch, several, numbers, edits).cpu()
     return out
+
+
+def _batches(student: Student, rows: Sequence[Encoded], token_budget: int) -> Iterator[list[int]]:
+    lengths = [len(row.ids) for row in rows]
+    return buckets(lengths, token_budget, one_length=student.recurrent)
 
 
 def _score_options(
@@ -112,27 +117,50 @@ def _score_options(
     device = student.device
     flat = [ids for several in options for ids in several]
     longest = max(len(ids) for ids in flat)
-    cache: Any = decoding_cache(student.model.config, longest) if longest > 1 else None
+    cache: Any = decoding_cache(student, longest) if longest > 1 else None
     first = forward.logits(student, batch.ids, batch.mask, batch.positions, keep=1, cache=cache)
     heads = torch.tensor([[ids[0] for ids in several] for several in options], device=device)
     scores = torch.log_softmax(first[:, -1].float(), dim=-1).gather(1, heads)
     if longest == 1:
         return scores
-    # The first token is known from the prompt; the others follow in one forward on its cache.
+    # The first token is known from the prompt; the others follow on its cache.
     each = torch.arange(len(options), device=device).repeat_interleave(len(options[0]))
     cache.reorder_cache(each)
-    tails = pad(flat, student.pad_id, "right", device)
     edits.select(numbers[each.cpu().numpy()])
-    edits.on_reply(np.zeros(len(flat), dtype=np.int64), tails.ids[:, :-1].cpu().numpy())
-    attention = None
-    if batch.mask is not None:
-        attention = torch.cat([batch.mask[each], tails.attention[:, :-1]], dim=1)
-    positions = batch.positions[each, -1:] + 1 + torch.arange(longest - 1, device=device)
-    logits = forward.logits(
-        student, tails.ids[:, :-1], attention, positions, keep=longest - 1, cache=cache
-    )
-    rest = _of_tokens(logits, tails.ids[:, 1:]) * tails.attention[:, 1:]
-    return scores + rest.sum(-1).view_as(scores)
+    tails = pad(flat, student.pad_id, "right", device)
+    before = Batch(*(values[each] for values in (batch.ids, batch.attention, batch.positions)))
+    rest = _score_tails(student, before, tails, edits, cache)
+    return scores + rest.view_as(scores)
+
+
+def _score_tails(
+    student: Student, before: Batch, tails: Batch, edits: Steering, cache: Any
+) -> Tensor:
+    """[B] summed log-probabilities of all tokens of each row of `tails` [B, T] but the first.
+
+    Args:
+        before: the rows' prompts, which the cache holds.
+    """
+    inputs, targets = tails.ids[:, :-1], tails.ids[:, 1:]
+    scored = tails.attention[:, 1:]
+    length = inputs.shape[1]
+    # Some recurrent models go on from their state by single tokens only.
+    width = 1 if student.recurrent else length
+    total = torch.zeros(len(inputs), device=inputs.device)
+    said = Said.nothing(len(inputs))
+    for start in range(0, length, width):
+        part = slice(start, start + width)
+        said = edits.on_reply(said, inputs[:, part].cpu().numpy())
+        attention = None
+        if before.mask is not None:
+            seen = tails.attention[:, : part.stop]
+            attention = torch.cat([before.attention, seen], dim=1)
+        positions = before.positions[:, -1:] + 1 + torch.arange(length, device=inputs.device)[part]
+        logits = forward.logits(
+            student, inputs[:, part], attention, positions, keep=width, cache=cache
+        )
+        total += (_of_tokens(logits, targets[:, part]) * scored[:, part]).sum(-1)
+    return total
 
 
 def _of_tokens(logits: Tensor, ids: Tensor) -> Tensor:

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from selfsteer.steering.gates import Gate
+from selfsteer.steering.gating import GateSlot
 from selfsteer.steering.model import Student
 from selfsteer.steering.operators import OPERATORS, Operator
+from selfsteer.steering.operators.norm import rescaled
 from selfsteer.steering.plan import Edit, Plan
+from selfsteer.steering.slots import Pair
+
+NO_GATE = -1
+
+
+class Kind(NamedTuple):
+    """What edits of different plans must share to be done in one go."""
+
+    round: int
+    operator: str
+    slot: int
+    gate: int
+    norm_preserving: bool
 
 
 @dataclass
@@ -19,61 +36,106 @@ class Step:
 
     Attributes:
         slot: which mask it goes by.
+        gate: what decides for each row whether it acts; None where it always does.
+        norm_preserving: whether the activation gets its length back.
         dtype: type of the activations.
-        all_directions: [P, 1, D] float32 unit directions of the P plans; 0 where one has none.
+        all_directions: [P, K, D] float32 directions of the P plans; 0 where one has none.
         all_strengths: [P, 1, 1] float32.
     """
 
     operator: Operator
     slot: int
+    gate: GateSlot | None
+    norm_preserving: bool
     dtype: torch.dtype
     all_directions: Tensor
     all_strengths: Tensor
     direction: Tensor = field(init=False)
     strength: Tensor = field(init=False)
+    dose: Tensor = field(init=False)
     constant: Tensor | None = None
     mask: Tensor | None = None
     on: bool = False
 
+    def __post_init__(self) -> None:
+        # Angles and projections lose too much in half precision.
+        self._wide = torch.promote_types(self.dtype, torch.float32)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its layer lies."""
+        return self.all_directions.device
+
     def take(self, plans: Tensor) -> None:
         """Make the rows with these plans the current batch."""
-        index = plans.to(self.all_directions.device)
-        direction = self.all_directions.index_select(0, index)
-        strength = self.all_strengths.index_select(0, index)
+        index = plans.to(self.device)
+        self.direction = self.all_directions.index_select(0, index)
+        self.strength = self.all_strengths.index_select(0, index)
         if self.operator.constant:
-            self.constant = self.operator.delta(direction, direction, strength).to(self.dtype)
-        self.direction, self.strength = direction.to(self.dtype), strength.to(self.dtype)
+            constant = self.operator.delta(self.direction, self.direction, self.strength)
+            self.constant = constant.to(self.dtype)
+        else:
+            self.direction = self.direction.to(self._wide)
+            self.strength = self.strength.to(self._wide)
+
+    def expect(self, mask: Tensor | None, shares: Tensor | None) -> None:
+        """What the next forward is over.
+
+        Args:
+            mask: [B, T, 1] in the activations' type, 1 at the tokens to edit and 0 at others; None
+                for all.
+            shares: [B, T, 1] float32, what a schedule leaves of the strength, or, where strength
+                is a target, of the change; None for all.
+        """
+        self.mask, self.dose = mask, self.strength
+        if shares is None:
+            return
+        if self.operator.constant or self.operator.target is not None:
+            self.mask = (shares if mask is None else mask * shares).to(self.dtype)
+        else:
+            self.dose = self.strength * shares
 
     def apply(self, hidden: Tensor) -> Tensor:
         """The edited activation [B, T, D]."""
         delta = self.constant
         if delta is None:
-            delta = self.operator.delta(hidden, self.direction, self.strength)
-        if self.mask is None:
-            return hidden + delta
-        return torch.addcmul(hidden, self.mask, delta)
+            wide = hidden.to(self._wide)
+            delta = self.operator.delta(wide, self.direction, self.dose).to(hidden.dtype)
+        weight = self.mask
+        if self.gate is not None:
+            is_open = self.gate.open.to(hidden.device)
+            weight = is_open if weight is None else weight * is_open
+        edited = hidden + delta if weight is None else torch.addcmul(hidden, weight, delta)
+        return rescaled(edited, hidden) if self.norm_preserving else edited
 
 
 def steps_of(
-    student: Student, plans: Sequence[Plan], slots: Sequence[Sequence[str]]
+    student: Student,
+    plans: Sequence[Plan],
+    pairs: Sequence[Sequence[Pair]],
+    gates: Sequence[Sequence[Gate]],
+    gate_slots: Sequence[GateSlot],
 ) -> dict[int, list[Step]]:
     """For each edited layer its steps in order.
 
     The n-th edit of every plan at a layer is done in round n; edits of one round that share an
-    operator and a slot are one step. A plan has one edit a round, so that its edits act in order.
+    operator, a slot, a gate's slot and the modifier are one step. A plan has one edit a round, so
+    that its edits act in order.
     """
-    grouped: dict[int, dict[tuple[int, str, int], dict[int, Edit]]] = {}
+    grouped: dict[int, dict[Kind, dict[int, Edit]]] = {}
     for number, plan in enumerate(plans):
         rounds: dict[int, int] = {}
         for edit in plan.active:
+            slot = pairs[number].index(Pair(edit.selector, edit.schedule))
+            gate = NO_GATE if edit.gate is None else gates[number].index(edit.gate)
             for layer in edit.layers:
                 at = rounds[layer] = rounds.get(layer, -1) + 1
-                key = (at, edit.operator, slots[number].index(edit.selector))
-                grouped.setdefault(layer, {}).setdefault(key, {})[number] = edit
+                kind = Kind(at, edit.operator, slot, gate, edit.norm_preserving)
+                grouped.setdefault(layer, {}).setdefault(kind, {})[number] = edit
     return {
         layer: [
-            _step(student, layer, OPERATORS[operator], slot, edits, len(plans))
-            for (_, operator, slot), edits in sorted(groups.items())
+            _step(student, layer, kind, edits, len(plans), gate_slots)
+            for kind, edits in sorted(groups.items())
         ]
         for layer, groups in grouped.items()
     }
@@ -82,17 +144,35 @@ def steps_of(
 def _step(
     student: Student,
     layer: int,
-    operator: Operator,
-    slot: int,
+    kind: Kind,
     edits: dict[int, Edit],
     plans: int,
+    gate_slots: Sequence[GateSlot],
 ) -> Step:
-    directions = torch.zeros(plans, 1, student.d_model)
+    operator = OPERATORS[kind.operator]
+    found = {number: _directions(edit, layer, operator) for number, edit in edits.items()}
+    directions = torch.zeros(plans, max(map(len, found.values())), student.d_model)
     strengths = torch.zeros(plans, 1, 1)
     for number, edit in edits.items():
         scale = edit.vector.residual_norms[layer] if operator.in_residual_norms else 1.0
-        directions[number, 0] = edit.vector.unit(layer)
+        directions[number, : len(found[number])] = found[number]
         strengths[number] = edit.strength * scale
     # Each block may lie on a device of its own.
-    at = next(student.layers[max(layer, 0)].parameters()).device
-    return Step(operator, slot, student.dtype, directions.to(at), strengths.to(at))
+    at = student.layer_device(layer)
+    return Step(
+        operator,
+        kind.slot,
+        None if kind.gate == NO_GATE else gate_slots[kind.gate],
+        kind.norm_preserving,
+        student.dtype,
+        directions.to(at),
+        strengths.to(at),
+    )
+
+
+def _directions(edit: Edit, layer: int, operator: Operator) -> Tensor:
+    """[K, D] float32 what the operator gets of an edit's vectors at a layer."""
+    for vector in edit.vectors:
+        vector.unit(layer)  # refuses a direction of zero
+    raw = torch.stack([vector.directions[layer] for vector in edit.vectors])
+    return operator.basis(raw.double()).float()

@@ -18,6 +18,7 @@ from selfsteer.agents.types import (
     Verdict,
 )
 from selfsteer.steering.datasets import ContrastiveDataset, ContrastivePair
+from selfsteer.steering.gates import Gate
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Edit, Plan
 from selfsteer.steering.prompts import Example, Prompt
@@ -104,8 +105,16 @@ def test_a_plan_that_no_loop_makes_is_not_taken_for_a_candidate(talker: Student)
         Plan((edit, edit)),
         Plan((Edit(vector, (0, 1), 0.7),)),
         Plan((Edit(vector, (1,), 0.7, selector="response[0:3]"),)),
+        Plan((Edit(vector, (1,), 0.7, norm_preserving=True),)),
+        Plan((Edit(vector, (1,), 0.7, gate=Gate(vector, (0,), 0.5)),)),
     ]
-    assert [CandidateSpec.of_plan(plan.describe()) for plan in plans] == [None] * 4
+    assert [CandidateSpec.of_plan(plan.describe()) for plan in plans] == [None] * 6
+
+
+def test_a_candidate_has_one_vector() -> None:
+    CandidateSpec(site="reply", layer=1, operator="clamp", strength=0.5)
+    with pytest.raises(ValidationError, match="needs more vectors than a candidate has"):
+        CandidateSpec(site="reply", layer=1, operator="swap", strength=0.5)
 
 
 def test_sites_follow_the_data() -> None:

@@ -136,8 +136,14 @@ def test_the_student_still_works_after_a_capture(student: Student) -> None:
 
 
 def test_a_bare_prompt_has_no_response(llama: Student) -> None:
-    with pytest.raises(SelectorError, match="matches no token of text 1; a bare prompt"):
+    expected = r"matches no token of text 1, '<s><\|user\|>hi<\|end\|>.*'; a bare prompt has no"
+    with pytest.raises(SelectorError, match=expected):
         capture(llama, [EXAMPLES[0], Prompt.chat("hi")])
+
+
+def test_an_error_shows_the_ends_of_a_long_text(llama: Student) -> None:
+    with pytest.raises(SelectorError, match=r"text 0, '<s><\|user\|>aaa\w+…\w+cc<\|end\|>.*'; a"):
+        capture(llama, [Prompt.chat("a" * 100 + "c" * 100)], selector="position[500:]")
 
 
 def test_layers_that_do_not_exist(llama: Student) -> None:

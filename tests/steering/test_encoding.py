@@ -59,6 +59,13 @@ def test_roles_and_scaffolding_of_a_chat(llama: Student) -> None:
     assert encode(llama, item).prompt_length == 10
 
 
+def test_a_row_knows_how_its_tokenizer_writes_texts(llama: Student) -> None:
+    row = encode(llama, Example(prompt=Prompt.chat("hi"), completion="ok"))
+    assert row.given is None
+    assert row.spelling is llama.spelling
+    assert llama.spelling.ways("ok") == (tuple(row.ids[row.prompt_length :]),)
+
+
 def test_several_turns_with_equal_words(llama: Student) -> None:
     turns = [("user", "user"), ("assistant", "end"), ("user", "user")]
     prompt = Prompt(messages=tuple(Message(role=r, content=c) for r, c in turns))

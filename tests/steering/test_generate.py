@@ -23,7 +23,9 @@ from tests.steering.students import (
     build_vector,
     grown,
     hook_count,
+    mixed_plans,
     reference_logits,
+    splitting_gate,
 )
 
 # Longer and shorter than the sliding window of 16, and one twice.
@@ -85,6 +87,59 @@ def test_every_step_of_every_row_is_exact(
         expected = expected_logits(student, PROMPTS[i], plans[i], replies[i], steps)
         found = logits[place, : len(expected)]
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+def test_every_operator_gate_and_schedule_is_exact_under_the_cache(
+    student: Student, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "_DROP_AT", 2.0)
+    plans, steps = mixed_plans(student, PROMPTS), 8
+    prompts = [PROMPTS[i % len(PROMPTS)] for i in range(len(plans))]
+    with recorded(monkeypatch) as seen:
+        replies = generate(student, prompts, plans, max_new_tokens=steps, seed=3)
+    logits = torch.stack(seen, dim=1)
+    for place, i in enumerate(batch_order(student, prompts)):
+        expected = expected_logits(student, prompts[i], plans[i], replies[i], steps)
+        found = logits[place, : len(expected)]
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+def test_gates_hold_while_rows_are_dropped_and_batches_change(
+    student: Student, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = mixed_plans(student, PROMPTS)
+    prompts = [PROMPTS[i % len(PROMPTS)] for i in range(len(plans))]
+    found = []
+    for share, budget in ((2.0, 32768), (0.0, 32768), (1 / 8, 400)):
+        monkeypatch.setattr(decoding, "_DROP_AT", share)
+        found.append(
+            generate(student, prompts, plans, max_new_tokens=25, seed=1, batch_tokens=budget)
+        )
+    assert found[0] == found[1] == found[2]
+    assert any(reply.finished for reply in found[0])
+
+
+def test_a_gate_is_decided_by_each_prompt_of_a_shared_batch(llama: Student) -> None:
+    """Edits of the reply alone let prompts be shared between plans; a gate must still see its own
+    prompt, and equal prompts with equal plans are still read once."""
+    widths: list[int] = []
+    vector, gate = build_vector(llama), splitting_gate(llama, PROMPTS)
+    plans = [
+        Plan.single(vector, 1, s, selector="response", gate=g)
+        for s in (0.5, 1.0)
+        for g in (gate, None)
+    ]
+    with llama.model.register_forward_pre_hook(
+        lambda _m, _a, kwargs: widths.append(len(kwargs["input_ids"])), with_kwargs=True
+    ):
+        together = {
+            prompt: generate(llama, [prompt] * 8, plans * 2, max_new_tokens=6)
+            for prompt in set(PROMPTS)
+        }
+    assert widths[0] == 3  # one for each gated plan, one for both others
+    bare = {prompt: generate(llama, [prompt] * 8, max_new_tokens=6) for prompt in set(PROMPTS)}
+    closed = [all(together[p][i] == bare[p][i] for i in (0, 2, 4, 6)) for p in set(PROMPTS)]
+    assert set(closed) == {True, False}
 
 
 def test_dropping_finished_rows_changes_nothing(

@@ -12,7 +12,7 @@ from selfsteer.steering.generate_hf import steered_generate_hf
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Edit, Plan
 from selfsteer.steering.prompts import Prompt
-from tests.steering.students import build_vector, grown, hook_count, reference_logits
+from tests.steering.students import build_vector, grown, hook_count, mixed_plans, reference_logits
 
 PROMPTS = [Prompt.chat("ab" * n) for n in (1, 12, 5)]
 
@@ -31,6 +31,15 @@ def test_greedy_replies_are_those_of_our_loop(student: Student) -> None:
     ours = generate(student, PROMPTS, plans, max_new_tokens=15, temperature=0)
     theirs = steered_generate_hf(student, PROMPTS, plans, max_new_tokens=15, do_sample=False)
     assert theirs == ours
+
+
+def test_gates_and_schedules_in_beams(llama: Student) -> None:
+    plans, options = mixed_plans(llama, PROMPTS), {"do_sample": False, "suppress_tokens": [2, 6]}
+    plans = [plan for plan in plans if plan.edits[0].gate or plan.edits[0].schedule][::5]
+    prompts = [PROMPTS[i % len(PROMPTS)] for i in range(len(plans))]
+    found = steered_generate_hf(llama, prompts, plans, max_new_tokens=5, num_beams=2, **options)
+    for prompt, plan, reply in zip(prompts, plans, found, strict=True):
+        assert reply.ids == beam_search(llama, prompt, plan, 2, 5)
 
 
 def beam_search(
@@ -61,10 +70,15 @@ def test_beams_of_a_row_all_follow_its_plan(student: Student) -> None:
         assert reply.ids == beam_search(student, prompt, plan, 3, 6)
 
 
-def test_positions_move_along_with_their_beams(mistral: Student) -> None:
-    """Special tokens are no positions of a reply, so beams of a row may be at different ones."""
+@pytest.mark.parametrize(
+    "selector",
+    ["response[1:3]", 'response + special - "<|system|><|user|>" - "<|user|><|system|>"'],
+)
+def test_what_was_said_moves_along_with_its_beam(mistral: Student, selector: str) -> None:
+    """Special tokens are no positions of a reply, so beams of a row may be at different ones; and
+    each beam has its own last tokens, which begin a text or do not."""
     vector, bias = build_vector(mistral), 3.0
-    plan = Plan.single(vector, 1, 1.0, selector="response[1:3]")
+    plan = Plan.single(vector, 1, 1.0, selector=selector)
     found = steered_generate_hf(
         mistral,
         PROMPTS,

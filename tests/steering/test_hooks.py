@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from selfsteer.errors import VectorError
+from selfsteer.errors import PlanError, VectorError
 from selfsteer.steering import forward
 from selfsteer.steering.batching import Side, pad
 from selfsteer.steering.encoding import Encoded, encode
+from selfsteer.steering.gates import Gate
 from selfsteer.steering.hooks import steering
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Edit, Plan
 from selfsteer.steering.prompts import Example, Prompt
+from selfsteer.steering.said import Said
+from selfsteer.steering.schedules import Schedule
+from selfsteer.steering.vectors import SteeringVector
 from tests.steering.students import (
     BLOCKS,
+    build_edits,
     build_model,
     build_student,
     build_tokenizer,
     build_vector,
     hook_count,
+    mixed_plans,
+    reference_edit,
     reference_logits,
 )
 
@@ -74,11 +83,118 @@ def test_every_row_is_as_if_alone(student: Student, side: Side) -> None:
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_every_operator_gate_and_schedule_in_one_batch(student: Student, side: Side) -> None:
+    prompts = [
+        Prompt.chat("abcdefg"[i % 7] * n + "xyz"[i % 3], system="be")
+        for i, n in enumerate(LENGTHS * 2)
+    ]
+    plans = mixed_plans(student, prompts)
+    rows = [
+        encode(student, Example(prompt=prompts[i % len(prompts)], completion="xy" * (i % 6 + 2)))
+        for i in range(len(plans))
+    ]
+    found = steered(student, rows, plans, side)
+    for logits, row, plan in zip(found, rows, plans, strict=True):
+        expected = reference_logits(student, row, plan)
+        torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
+
+
 def test_the_reference_edits_matter(student: Student) -> None:
     """Guards the test above: a reference that changes nothing would prove nothing."""
     for row, plan in list(zip(rows_of(student), plans_for(student), strict=True))[1:]:
         moved = reference_logits(student, row, plan) - reference_logits(student, row, Plan.none())
         assert moved.abs().max() > 0.05
+
+
+def test_the_mixed_plans_matter(llama: Student) -> None:
+    """The same guard for every operator, gate and schedule: each plan moves some prompt's logits,
+    and each gate leaves some prompt alone."""
+    prompts = [Prompt.chat("abc"[i % 3] * n, system="be") for i, n in enumerate(LENGTHS)]
+    rows = [encode(llama, Example(prompt=p, completion="xyz")) for p in prompts]
+    bare = [reference_logits(llama, row, Plan.none()) for row in rows]
+    for plan in mixed_plans(llama, prompts):
+        moved = [
+            float((reference_logits(llama, row, plan) - logits).abs().max())
+            for row, logits in zip(rows, bare, strict=True)
+        ]
+        assert max(moved) > 0.05
+        if all(edit.gate is not None for edit in plan.edits) and len(plan.edits) == 1:
+            assert min(moved) == 0
+
+
+def test_closed_gates_are_bit_equal_to_the_untouched_student(llama: Student) -> None:
+    rows, vector = rows_of(llama), build_vector(llama)
+    never = Gate(vector, (0,), 1.5)
+    edits = [
+        Edit(vector, (0, 2), 0.7, gate=never),
+        Edit(vector, (1,), 0.7, "rotate", gate=never),
+        Edit(vector, (1,), 0.7, "ablate", gate=never, norm_preserving=True),
+    ]
+    bare = steered(llama, rows, [Plan.none()] * len(rows), "left")
+    for found, expected in zip(
+        steered(llama, rows, [Plan(tuple(edits))] * len(rows), "left"), bare, strict=True
+    ):
+        assert torch.equal(found, expected)
+
+
+def test_clamping_to_0_is_ablating(llama: Student) -> None:
+    rows, vector = rows_of(llama), build_vector(llama)
+    clamped, ablated = (
+        steered(llama, rows, [Plan.single(vector, 1, s, name)] * len(rows), "left")
+        for name, s in (("clamp", 0.0), ("ablate", 1.0))
+    )
+    for found, expected in zip(clamped, ablated, strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+def test_edits_that_contradict_each_other_at_a_token_are_refused(llama: Student) -> None:
+    rows, one, two = rows_of(llama), build_vector(llama), build_vector(llama, seed=1)
+    gate = Gate(one, (0,), 0.5)
+
+    def clamp(
+        strength: float, vector: SteeringVector = one, name: str = "clamp", **more: Any
+    ) -> Edit:
+        return Edit(vector, (1, 2), strength, name, **({"selector": "all"} | more))
+
+    contradicting = [
+        (clamp(0.5), clamp(0.4)),
+        (clamp(0.5), clamp(0.5, one * -2.0)),
+        (clamp(0.5), Edit(one, (2,), 0.4, "clamp", "response[1:]")),
+        (clamp(0.5), clamp(0.6, name="floor")),
+        (clamp(0.5, name="ceiling"), clamp(0.6, name="floor")),
+        (clamp(0.5, name="rotate_to"), clamp(0.6, name="rotate_to")),
+        (
+            clamp(0.5, name="rotate_in_plane_to", others=(two,)),
+            clamp(0.6, name="rotate_in_plane_to", others=(two,)),
+        ),
+        (clamp(0.5, gate=gate), clamp(0.4, gate=gate)),
+    ]
+    for pair in contradicting:
+        with (
+            pytest.raises(PlanError, match="contradict each other at layer"),
+            steering(llama, [Plan.none(), Plan(pair)], rows[:2]),
+        ):
+            pass
+    compatible = [
+        (clamp(0.5), clamp(0.5)),
+        (clamp(0.5), clamp(-0.5, one * -2.0)),
+        (clamp(0.5), clamp(0.4, two)),
+        (clamp(0.5), Edit(one, (0,), 0.4, "clamp")),
+        (clamp(0.5, selector="user"), clamp(0.4, selector="response")),
+        (
+            clamp(0.5, selector="response", schedule=Schedule("first", 2)),
+            clamp(0.4, selector="response[2:]"),
+        ),
+        (clamp(0.5), clamp(0.4, name="floor")),
+        (clamp(0.5, name="ceiling"), clamp(0.4, name="floor")),
+        (clamp(0.5, gate=gate), clamp(0.4)),
+        (clamp(0.5), clamp(1.0, name="rotate_to")),
+        (Edit(one, (1,), 0.5), Edit(one, (1,), -0.5)),
+    ]
+    for pair in compatible:
+        with steering(llama, [Plan.none(), Plan(pair)], rows[:2]):
+            pass
 
 
 def test_edits_of_a_layer_act_in_order(llama: Student) -> None:
@@ -140,7 +256,7 @@ def test_masks_are_built_only_where_needed(llama: Student) -> None:
     def state(selector: str, token: int) -> tuple[bool, bool]:
         plans = [Plan.single(vector, 1, 1.0, selector=selector), Plan.none()]
         with steering(llama, plans, rows, reply_tokens=3) as edits:
-            edits.on_reply(np.zeros(2, dtype=np.int64), np.full((2, 1), token))
+            edits.on_reply(Said.nothing(2), np.full((2, 1), token))
             step = next(edits._all_steps())
             return step.on, step.mask is not None
 
@@ -199,6 +315,35 @@ def test_half_precision_students(llama: Student) -> None:
     for half, full in zip(found, steered(llama, rows, plans_for(llama), "left"), strict=True):
         assert half.dtype == torch.bfloat16
         torch.testing.assert_close(half.float(), full, atol=0.5, rtol=0.1)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_edits_of_half_precision_activations(llama: Student, dtype: torch.dtype) -> None:
+    """Only the result is rounded: each edit is as near to its formula as the type can say."""
+    student = build_student("llama")
+    student.model.to(dtype)
+    row = rows_of(student)[1]
+    gate = Gate(build_vector(student, seed=7), (0,), -1.0, signed=True)
+    for edit in build_edits(student, 1):
+        edit = replace(edit, schedule=Schedule("linear", 5), gate=gate)
+        seen: list[Tensor] = []
+
+        def watch(_m: object, _a: object, output: Tensor, seen: list[Tensor] = seen) -> None:
+            seen.append(output[0].clone())
+
+        with student.layers[1].register_forward_hook(watch):
+            steered(student, [row], [Plan.none()], "left")
+        with steering(student, [Plan((edit,))], [row]) as edits:
+            edits.on_rows("left", len(row.ids))
+            with student.layers[1].register_forward_hook(watch), torch.inference_mode():
+                student.model(torch.tensor([row.ids]))
+        before, after = seen
+        at = row.special.index(False)  # a prompt token: the schedule leaves all of the strength
+        expected = reference_edit(edit, 1, before[at].double())
+        assert not torch.equal(after[at], before[at]) or edit.operator in ("floor", "ceiling")
+        assert after.dtype == dtype
+        unit = torch.finfo(dtype).eps * float(before[at].double().norm() + expected.norm())
+        torch.testing.assert_close(after[at].double(), expected.double(), atol=unit, rtol=0)
 
 
 def test_a_direction_of_zero_is_refused(llama: Student) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.testing._internal.two_tensor import TwoTensor
 
 from selfsteer.errors import StudentError
 from selfsteer.steering.model import Student, find_layers
+from tests.steering.families import family_student
 from tests.steering.students import BLOCKS, WIDTH, build_model, build_student, build_tokenizer
 
 
@@ -58,6 +60,27 @@ def test_fingerprint_follows_weights_and_config() -> None:
     with torch.no_grad():
         changed.model.layers[1].mlp.up_proj.weight.mul_(1.5)
     assert Student.wrap(changed, build_tokenizer(), "changed").fingerprint != base.fingerprint
+
+
+def test_fingerprint_reads_what_quantised_weights_are_made_of() -> None:
+    """Such a weight is several tensors in the guise of one, and cannot be read as one."""
+
+    def fingerprint(scale: float) -> str:
+        model = build_model("llama")
+        whole = torch.arange(32.0 * 48).view(48, 32)
+        made = TwoTensor(whole, whole * scale)
+        model.model.layers[1].mlp.up_proj.weight = nn.Parameter(made, requires_grad=False)
+        return Student.wrap(model, build_tokenizer(), "quantised").fingerprint
+
+    assert fingerprint(1.0) == fingerprint(1.0)
+    assert fingerprint(1.0) != fingerprint(0.5)
+
+
+def test_fingerprint_is_not_of_how_the_towers_were_loaded(tmp_path: Path) -> None:
+    student = family_student("llava")
+    student.model.save_pretrained(tmp_path)
+    student.tokenizer.save_pretrained(tmp_path)
+    assert Student.load(tmp_path).fingerprint == student.fingerprint
 
 
 @pytest.mark.parametrize("name", ["no-such-student", "nobody/no-such-student", "../no/such/folder"])
@@ -111,8 +134,11 @@ def test_blocks_by_path() -> None:
     assert find_layers(model, "model.layers") == tuple(model.model.layers)
     with pytest.raises(StudentError, match=r"has no module .model\.blocks."):
         find_layers(model, "model.blocks")
-    with pytest.raises(StudentError, match="not a list of blocks"):
-        find_layers(model, "model.norm")
+    for path in ("model.norm", "model.layers.0"):
+        with pytest.raises(StudentError, match="not a list of blocks"):
+            find_layers(model, path)
+    model.other = nn.Sequential(*model.model.layers[:2])
+    assert find_layers(model, "other") == tuple(model.model.layers[:2])
 
 
 def test_check_layer(llama: Student) -> None:

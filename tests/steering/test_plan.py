@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from selfsteer.errors import PlanError, SelectorError, VectorError
+from selfsteer.steering.gates import Gate
 from selfsteer.steering.model import Student
+from selfsteer.steering.operators import OPERATORS
 from selfsteer.steering.plan import Edit, Plan, one_per_row
+from selfsteer.steering.schedules import Schedule
 from tests.steering.students import BLOCKS, build_student, build_vector
 
 
@@ -46,6 +51,87 @@ def test_description_is_json(llama: Student) -> None:
         "selector": "all",
     }
     assert (second["operator"], second["selector"]) == ("ablate", "response[0:4]")
+
+
+def test_only_what_is_set_is_told(llama: Student) -> None:
+    """Plans that were stored before a field existed read the same as ever."""
+    one, two = build_vector(llama), build_vector(llama, seed=1)
+    bare = Edit(one, (1,), 0.5, "swap", others=(two,)).describe()
+    assert bare.pop("others") == [two.id]
+    assert set(bare) == {"vector", "concept", "layers", "strength", "operator", "selector"}
+    gate, schedule = Gate(two, (0, 1), 0.25, signed=True), Schedule("linear", 8)
+    plan = Plan.single(one, 1, 0.5, norm_preserving=True, schedule=schedule, gate=gate)
+    (full,) = json.loads(json.dumps(plan.describe()))["edits"]
+    assert full["norm_preserving"] is True
+    assert full["schedule"] == {"shape": "linear", "tokens": 8}
+    assert full["gate"] == {
+        "condition": two.id,
+        "layers": [0, 1],
+        "threshold": 0.25,
+        "above": True,
+        "signed": True,
+        "selector": "prompt",
+    }
+
+
+def test_every_field_tells_plans_apart(llama: Student) -> None:
+    one, two = build_vector(llama), build_vector(llama, seed=1)
+    edit = Edit(one, (1,), 0.5, "ablate")
+    others: list[dict[str, Any]] = [
+        {"others": (two,)},
+        {"norm_preserving": True},
+        {"schedule": Schedule("first", 2)},
+        {"gate": Gate(one, (0,), 0.1)},
+        {"gate": Gate(one, (0,), 0.2)},
+    ]
+    assert len({Plan((edit,)), *(Plan((replace(edit, **more),)) for more in others)}) == 6
+
+
+def test_a_target_of_0_is_carried_out(llama: Student) -> None:
+    vector = build_vector(llama)
+    edits = tuple(Edit(vector, (1,), 0.0, name) for name, o in OPERATORS.items() if 1 in o.vectors)
+    active = {edit.operator for edit in Plan(edits).active}
+    assert active == {"clamp", "floor", "ceiling", "rotate_to"}
+
+
+@pytest.mark.parametrize(
+    ("operator", "count", "wanted"),
+    [("add", 2, "takes 1 vectors, not 2"), ("swap", 1, "takes 2"), ("rotate_in_plane", 3, "2")],
+)
+def test_operators_take_so_many_vectors(
+    llama: Student, operator: str, count: int, wanted: str
+) -> None:
+    first, *others = (build_vector(llama, seed=seed) for seed in range(count))
+    with pytest.raises(PlanError, match=wanted):
+        Edit(first, (1,), 0.5, operator, others=tuple(others))
+
+
+def test_angles_are_in_radians(llama: Student) -> None:
+    for operator, strength in (("rotate", 90.0), ("rotate_to", -0.1), ("rotate_to", 45.0)):
+        with pytest.raises(PlanError, match=r"is not within .* it means .*radians"):
+            Plan.single(build_vector(llama), 1, strength, operator)
+
+
+def test_further_vectors_and_conditions_are_checked_like_the_first(
+    llama: Student, mistral: Student
+) -> None:
+    ours, theirs = build_vector(llama), build_vector(mistral)
+    for edit in (
+        Edit(ours, (1,), 1.0, "swap", others=(theirs,)),
+        Edit(ours, (1,), 1.0, gate=Gate(theirs, (0,), 0.5)),
+    ):
+        with pytest.raises(VectorError, match="was extracted from student"):
+            Plan((edit,)).check(llama)
+    narrow = replace(ours, directions={0: ours.directions[0]}, residual_norms={0: 1.0})
+    with pytest.raises(PlanError, match=r"has no direction for layer 1; it has \[0\]"):
+        Edit(ours, (1,), 1.0, "swap", others=(narrow,))
+
+
+def test_a_gate_must_be_decided_before_its_edit(llama: Student) -> None:
+    vector = build_vector(llama)
+    Edit(vector, (1, 2), 1.0, gate=Gate(vector, (-1, 1), 0.5))
+    with pytest.raises(PlanError, match="A gate reads layer 2, behind layer 1"):
+        Edit(vector, (1, 2), 1.0, gate=Gate(vector, (0, 2), 0.5))
 
 
 @pytest.mark.parametrize("strength", [math.nan, math.inf, -math.inf])

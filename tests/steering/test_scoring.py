@@ -12,7 +12,7 @@ from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan
 from selfsteer.steering.prompts import Example, Prompt
 from selfsteer.steering.scoring import completion_logprobs, option_logprobs
-from tests.steering.students import build_vector, reference_logits
+from tests.steering.students import build_vector, mixed_plans, reference_logits
 
 EXAMPLES = [
     Example(prompt=Prompt.chat("ab" * n, system="s"), completion="no" * (n % 5 + 1))
@@ -61,6 +61,19 @@ def test_options(student: Student, options: list[str], token_budget: int) -> Non
             row = encode(student, Example(prompt=prompt, completion=option))
             total = expected(student, row, plan).sum()
             torch.testing.assert_close(found[i, j], total, atol=1e-4, rtol=1e-5)
+
+
+def test_every_operator_gate_and_schedule(llama: Student) -> None:
+    plans = mixed_plans(llama, [example.prompt for example in EXAMPLES])
+    examples = [EXAMPLES[i % len(EXAMPLES)] for i in range(len(plans))]
+    found = completion_logprobs(llama, examples, plans)
+    options = option_logprobs(llama, [e.prompt for e in examples], OPTIONS, plans)
+    for i, (example, plan) in enumerate(zip(examples, plans, strict=True)):
+        values = expected(llama, encode(llama, example), plan)
+        torch.testing.assert_close(found[i], values, atol=1e-4, rtol=0)
+        option = Example(prompt=example.prompt, completion=OPTIONS[i % 3])
+        total = expected(llama, encode(llama, option), plan).sum()
+        torch.testing.assert_close(options[i, i % 3], total, atol=1e-4, rtol=1e-5)
 
 
 def test_options_are_completions(llama: Student) -> None:

@@ -1,0 +1,158 @@
+"""What `from_pretrained` is told, which models are refused, and vision-language models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers import BertConfig, T5Config
+from transformers.utils import is_accelerate_available
+
+from selfsteer.errors import StudentError
+from selfsteer.steering import loading
+from selfsteer.steering.model import Student
+from tests.steering.families import family_student
+from tests.steering.students import BLOCKS, WIDTH, build_model, build_student, build_tokenizer
+
+
+def save(student: Student, folder: Path) -> Path:
+    student.model.save_pretrained(folder)
+    student.tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(build_student("llama"), tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Arguments with which the model's `from_pretrained` was called; the model may not move."""
+    found: dict[str, Any] = {}
+
+    def from_pretrained(place: str, **options: Any) -> Any:
+        found.update(options, place=place)
+        model = build_model("llama")
+
+        def refuse(*_: Any) -> None:
+            raise AssertionError("a model that was placed while it loaded is moved")
+
+        model.to = refuse
+        return model
+
+    stub = SimpleNamespace(from_pretrained=from_pretrained)
+    monkeypatch.setattr(loading, "AutoModelForCausalLM", stub)
+    return found
+
+
+def test_quantisation_is_handed_through(saved: Path, told: dict[str, Any]) -> None:
+    config = object()
+    Student.load(saved, dtype="bfloat16", quantization_config=config)
+    assert told["quantization_config"] is config
+    assert told["dtype"] == torch.bfloat16
+    assert told["use_safetensors"] is True
+    assert told["trust_remote_code"] is False
+    assert "device_map" not in told
+
+
+def test_a_quantised_model_is_placed_while_it_loads(saved: Path, told: dict[str, Any]) -> None:
+    Student.load(saved, device="cuda:1", quantization_config=object())
+    assert told["device_map"] == {"": "cuda:1"}
+
+
+def test_a_stored_quantisation_counts_too(
+    saved: Path, told: dict[str, Any], tmp_path: Path
+) -> None:
+    for file in saved.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((saved / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "mxfp4"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    Student.load(tmp_path, device="cuda")
+    assert told["device_map"] == {"": "cuda"}
+    assert "quantization_config" not in told  # it is in the folder
+
+
+@pytest.mark.parametrize("device_map", ["auto", {"model.embed_tokens": 0, "model.layers.0": 1}])
+def test_a_device_map_is_handed_through(saved: Path, told: dict[str, Any], device_map: Any) -> None:
+    Student.load(saved, device_map=device_map)
+    assert told["device_map"] == device_map
+
+
+@pytest.mark.skipif(is_accelerate_available(), reason="accelerate is installed")
+def test_a_device_map_without_accelerate(saved: Path) -> None:
+    with pytest.raises(StudentError, match=r"could not be loaded .*requires `accelerate`"):
+        Student.load(saved, device_map="auto")
+
+
+def test_weights_left_elsewhere_are_refused() -> None:
+    model = build_model("llama")
+    model.model.layers[1].to("meta")
+    with pytest.raises(StudentError, match=r"not all on a device \(model\.layers\.1.* offloaded"):
+        Student.wrap(model, build_tokenizer(), "offloaded")
+
+
+def test_blocks_may_be_named(saved: Path) -> None:
+    student = Student.load(saved, layers="model.layers")
+    assert student.layers == tuple(student.model.model.layers)
+    with pytest.raises(StudentError, match=r"has no module 'model\.blocks'"):
+        Student.load(saved, layers="model.blocks")
+
+
+def test_vision_language_models_load_as_their_text_tower(tmp_path: Path) -> None:
+    student = family_student("llava")
+    loaded = Student.load(save(student, tmp_path))
+    assert type(loaded.model) is type(student.model)
+    assert loaded.layers == tuple(loaded.model.model.language_model.layers)
+    assert (loaded.n_layers, loaded.d_model) == (BLOCKS, WIDTH)
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (T5Config(num_layers=1), "is an encoder-decoder model .t5."),
+        (BertConfig(num_hidden_layers=1), "reads text in both directions"),
+    ],
+)
+def test_other_kinds_of_models_are_refused(config: Any, reason: str, tmp_path: Path) -> None:
+    from transformers import AutoModel, AutoModelForCausalLM
+
+    config.vocab_size, config.hidden_size, config.num_attention_heads = 300, WIDTH, 2
+    kind = AutoModel if config.is_encoder_decoder else AutoModelForCausalLM
+    kind.from_config(config).save_pretrained(tmp_path)
+    build_tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(StudentError, match=reason):
+        Student.load(tmp_path)
+
+
+def test_a_model_without_a_language_model_is_refused(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit"}))
+    (tmp_path / "model.safetensors").write_bytes((saved / "model.safetensors").read_bytes())
+    with pytest.raises(StudentError, match="type 'vit', of which transformers has no causal"):
+        Student.load(tmp_path)
+
+
+def test_an_encoder_decoder_in_memory_is_refused() -> None:
+    model = build_model("llama")
+    model.config.is_encoder_decoder = True
+    with pytest.raises(StudentError, match=r"is an encoder-decoder model .LlamaForCausalLM."):
+        Student.wrap(model, build_tokenizer(), "both")
+
+
+def test_code_that_comes_with_a_model_is_never_run(saved: Path, tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    for file in saved.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((saved / "config.json").read_text())
+    config["model_type"] = "odd"
+    config["auto_map"] = {"AutoConfig": "odd.Odd", "AutoModelForCausalLM": "odd.Odd"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "odd.py").write_text(f"open({str(marker)!r}, 'w').close()\nclass Odd: ...\n")
+    with pytest.raises(StudentError, match="could not be loaded"):
+        Student.load(tmp_path)
+    assert not marker.exists()
