@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from selfsteer.steering.capability import bundled_capability as bundled_capability
     from selfsteer.steering.datasets import ContrastiveDataset as ContrastiveDataset
     from selfsteer.steering.extraction.extract import extract_vector as extract_vector
+    from selfsteer.steering.extraction.optimised import optimise_vector as optimise_vector
+    from selfsteer.steering.formats.exchange import export_vector as export_vector
+    from selfsteer.steering.formats.exchange import import_vector as import_vector
     from selfsteer.steering.generate import generate as generate
     from selfsteer.steering.model import Student as Student
     from selfsteer.steering.plan import Plan as Plan
@@ -40,8 +43,11 @@ _HOMES = {
     "SteeringVector": "steering.vectors",
     "Student": "steering.model",
     "bundled_capability": "steering.capability",
+    "export_vector": "steering.formats.exchange",
     "extract_vector": "steering.extraction.extract",
     "generate": "steering.generate",
+    "import_vector": "steering.formats.exchange",
+    "optimise_vector": "steering.extraction.optimised",
     "resume_run": "agents.loop",
     "run_goal": "agents.loop",
 }

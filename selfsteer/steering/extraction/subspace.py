@@ -19,9 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from selfsteer.errors import DatasetError, VectorError
+from selfsteer.errors import DatasetError, PlanError, VectorError
 from selfsteer.steering.extraction.activations import ContrastiveActivations
 from selfsteer.steering.extraction.components import right_singular_vectors
+from selfsteer.steering.plan import Edit, Plan
+from selfsteer.steering.vectors import SteeringVector
 
 _FLAT = 1e-7  # of the largest singular value; what float32 activations can tell from nothing
 _ROUNDING = 1e-5  # float32 products of rows of length 1, with room for widths of 10,000
@@ -113,6 +115,37 @@ class Subspace:
         basis = self.bases[layer].to(activation)
         projected: Tensor = (activation @ basis.T) @ basis
         return projected
+
+
+def subspace_ablation(
+    subspace: Subspace, layer: int, fraction: float = 1.0, selector: str = "all"
+) -> Plan:
+    """The plan that removes a fraction of what lies in a subspace at one layer.
+
+    Raises:
+        PlanError: the subspace has no such layer, or the fraction is not finite.
+        SelectorError: a selector that cannot be read.
+    """
+    if layer not in subspace.bases:
+        raise PlanError(
+            f"Subspace {subspace.id} has no layer {layer}; it has {list(subspace.layers)}."
+        )
+    first, *others = (_axis(subspace, layer, number) for number in range(subspace.k))
+    return Plan((Edit(first, (layer,), fraction, "ablate", selector, others=tuple(others)),))
+
+
+def _axis(subspace: Subspace, layer: int, number: int) -> SteeringVector:
+    """One vector of a layer's basis; ablation has no use for residual norms."""
+    return SteeringVector(
+        directions={layer: subspace.bases[layer][number]},
+        residual_norms={layer: 1.0},
+        method=subspace.method,
+        selector=subspace.selector,
+        concept=f"{subspace.concept}, dimension {number}",
+        dataset_id=subspace.dataset_id,
+        student_fingerprint=subspace.student_fingerprint,
+        parents=(subspace.id,),
+    )
 
 
 def difference_subspace(activations: ContrastiveActivations, k: int) -> Tensor:

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from selfsteer.errors import DatasetError, VectorError
+from selfsteer.errors import DatasetError, PlanError, VectorError
 from selfsteer.steering.capture import capture
 from selfsteer.steering.datasets import ContrastiveDataset, ContrastivePair
+from selfsteer.steering.encoding import encode
 from selfsteer.steering.extraction.activations import ContrastiveActivations, capture_pairs
 from selfsteer.steering.extraction.extract_subspace import (
     extract_class_subspace,
@@ -23,9 +24,12 @@ from selfsteer.steering.extraction.subspace import (
     Subspace,
     class_mean_subspace,
     difference_subspace,
+    subspace_ablation,
 )
+from selfsteer.steering.hooks import steering
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example, Prompt
+from tests.steering.students import build_student
 
 REPLIES = [("so glad", "so sad"), ("wonderful", "dire"), ("good day", "bad day"), ("yes", "no")]
 PROMPT = Prompt.chat("How are you?")
@@ -191,3 +195,34 @@ def test_project_and_its_refusals() -> None:
         subspace.project(3, torch.ones(4))
     with pytest.raises(VectorError, match="must be JSON"):
         Subspace({0: GOOD}, "m", "all", "c", "0" * 16, "f" * 16, {"x": torch.ones(1)})
+
+
+def test_ablating_a_subspace_leaves_nothing_in_it() -> None:
+    student = build_student("llama")
+    basis = torch.linalg.qr(torch.randn(student.d_model, 3, generator=seeded(5))).Q.T
+    subspace = Subspace(
+        bases={1: basis},
+        method="test",
+        selector="all",
+        concept="three directions",
+        dataset_id="0" * 16,
+        student_fingerprint=student.fingerprint,
+    )
+    plan = subspace_ablation(subspace, 1)
+    row = encode(student, Prompt.chat("hello there"))
+    seen: list[torch.Tensor] = []
+    handle = student.layers[2].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    with torch.inference_mode(), steering(student, [plan], [row]) as edits:
+        edits.on_rows("left", len(row.ids))
+        student.model(torch.tensor([row.ids]))
+    handle.remove()
+    special = torch.tensor(row.special)
+    inside = subspace.project(1, seen[0][0])
+    assert inside[~special].norm() < 1e-4 * seen[0].norm()
+    assert inside[special].norm() > 1e-2 * seen[0].norm()
+    with pytest.raises(PlanError, match="no layer 0"):
+        subspace_ablation(subspace, 0)
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
