@@ -7,17 +7,23 @@ stated, with fixed seeds.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from multiprocessing import get_context
 
+import torch
 from rich.progress import track
 
 from benchmarks.bars import publish
 from benchmarks.card.facts import facts
-from benchmarks.card.judging import judge_skill
+from benchmarks.card.judging import Skill, judge_bars, judge_skill
 from benchmarks.card.model_card import write_card
 from benchmarks.card.obedience import obedience, prior
 from benchmarks.card.replies import VALUES
-from benchmarks.card.steerability import best_single, steerability
+from benchmarks.card.steerability import Best, best_single, steerability
 from benchmarks.card.users import user_gain
 from selfsteer.steering.model import Student
 
@@ -30,12 +36,33 @@ def main() -> int:
     options = parser.parse_args()
     student = Student.load(options.student)
     bars = [*obedience(student), prior(student), facts(student), user_gain(student)]
-    steps = track(VALUES, "Steering every attribute value", disable=not sys.stderr.isatty())
-    found = [best_single(student, family, value) for family, value in steps]
-    bars += [steerability(found), *judge_skill(student, found)]
+    quiet = not sys.stderr.isatty()
+    measured = track(
+        each_value(options.student), "Steering every value", total=len(VALUES), disable=quiet
+    )
+    found, skills = zip(*measured, strict=True)
+    bars += [steerability(found), *judge_bars(skills)]
     if options.write:
         write_card(student, bars, found)
     return publish("card", bars)
+
+
+def each_value(name: str) -> Iterator[tuple[Best, Skill]]:
+    """The best steering of every value, and how well it is judged; one process for each core."""
+    spawned = get_context("spawn")  # a fork would inherit the threads' locks
+    with ProcessPoolExecutor(os.cpu_count(), spawned, torch.set_num_threads, (1,)) as pool:
+        yield from pool.map(_one_value, [name] * len(VALUES), *zip(*VALUES, strict=True))
+
+
+def _one_value(name: str, family: str, value: str) -> tuple[Best, Skill]:
+    student = _student(name)
+    best = best_single(student, family, value)
+    return best, judge_skill(student, best)
+
+
+@cache
+def _student(name: str) -> Student:
+    return Student.load(name)
 
 
 if __name__ == "__main__":

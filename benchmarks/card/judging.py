@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
+from typing import NamedTuple
 
 import torch
 
@@ -21,17 +23,29 @@ SAMPLES = 60
 DOSES = (0.5, 1.0, 2.0)  # of the best strength: weak, right, overdose
 
 
-def judge_skill(student: Student, found: list[Best]) -> list[Bar]:
-    """AUROC per value; the worst value is the figure."""
-    clean, steered = {}, {}
-    for best in found:
-        asked = {best.family: best.value}
-        rng = Random(f"card-judge-{best.value}")
-        free = replies(student, prompts(rng, 2 * SAMPLES), seed=21)
-        told = replies(student, prompts(rng, SAMPLES, asked), seed=22)
-        clean[best.value] = area(student, rng, asked, free + told)
-        dosed = steered_replies(student, best, rng)
-        steered[best.value] = area(student, rng, asked, free[:SAMPLES] + dosed)
+class Skill(NamedTuple):
+    """AUROC of the judge for one value, on clean replies and on steered ones."""
+
+    value: str
+    clean: float
+    steered: float
+
+
+def judge_skill(student: Student, best: Best) -> Skill:
+    """How well the judge tells replies that express a value from those that do not."""
+    asked = {best.family: best.value}
+    rng = Random(f"card-judge-{best.value}")
+    free = replies(student, prompts(rng, 2 * SAMPLES), seed=21)
+    told = replies(student, prompts(rng, SAMPLES, asked), seed=22)
+    clean = area(student, rng, asked, free + told)
+    dosed = steered_replies(student, best, rng)
+    return Skill(best.value, clean, area(student, rng, asked, free[:SAMPLES] + dosed))
+
+
+def judge_bars(skills: Sequence[Skill]) -> list[Bar]:
+    """The worst value is the figure."""
+    clean = {skill.value: skill.clean for skill in skills}
+    steered = {skill.value: skill.steered for skill in skills}
     return [
         Bar("judge AUROC, clean, worst value", min(clean.values()), 0.90, note=_worst(clean)),
         Bar("judge AUROC, steered, worst value", min(steered.values()), 0.90, note=_worst(steered)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
@@ -131,7 +132,7 @@ def best_single(student: Student, family: str, value: str) -> Best:
     return Best(family, value, best, expression, well, vector)
 
 
-def steerability(found: list[Best]) -> Bar:
+def steerability(found: Sequence[Best]) -> Bar:
     """The share of values that can be steered."""
     missed = [best.value for best in found if not best.holds]
     note = f"{len(VALUES) - len(missed)} of {len(VALUES)}"

@@ -32,7 +32,7 @@ VARIANTS = (
     "No matter what, {goal}",
 )
 OPPOSITE = "Do the opposite of this: {goal}"
-FIRST_SAMPLES = 96
+FIRST_SAMPLES = 192
 
 
 class SelfController:

@@ -6,7 +6,7 @@ sees a later pad, so no padding mask is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,10 +20,12 @@ from selfsteer.steering.encoding import Encoded, encode
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example, Prompt
 from selfsteer.steering.reading import read_layers
-from selfsteer.steering.selectors import Selector, parse
+from selfsteer.steering.selectors import Mask, Selector, parse
 
 Item = Prompt | Example | Encoded
 Reduce = Literal["mean", "last"]
+# From a layer's output [B, T, D]: one value [B, D] for each row, and its mean norm [B].
+Reduced = Callable[[Tensor], tuple[Tensor, Tensor]]
 _SHOWN = 80  # characters of a text in a message
 
 
@@ -80,19 +82,20 @@ def capture(
         StudentError: when a layer does not exist.
     """
     rows = _encode(student, examples)
-    weights = [_weights(mask, reduce) for mask in _masks(student, rows, parse(selector))]
+    masks = _masks(student, rows, parse(selector))
     layers = _layers(student, layers)
     shape = (len(layers), len(rows))
     values = torch.empty(*shape, student.d_model, device=student.device)
     norms = torch.empty(*shape, device=student.device)
     for batch, ids in _batches(student, rows, token_budget):
-        share = _stack([weights[i] for i in batch], ids)
+        reducer = _last if reduce == "last" else _mean
+        reduced = reducer([masks[i] for i in batch], ids)
         index = torch.tensor(batch, device=student.device)
 
-        def keep(place: int, hidden: Tensor, share: Tensor = share, index: Tensor = index) -> None:
-            hidden = hidden.float()
-            values[place, index] = torch.einsum("bt,btd->bd", share, hidden)
-            norms[place, index] = (share * hidden.norm(dim=-1)).sum(-1)
+        def keep(
+            place: int, hidden: Tensor, reduced: Reduced = reduced, index: Tensor = index
+        ) -> None:
+            values[place, index], norms[place, index] = reduced(hidden)
 
         read_layers(student, ids, layers, keep)
     return Activations(layers, values, norms)
@@ -201,14 +204,25 @@ def _masks(
     return masks
 
 
-def _weights(mask: np.ndarray[Any, Any], reduce: Reduce) -> np.ndarray[Any, Any]:
-    """Float32 [T] that sum to 1: what each token adds to its text's value."""
-    weights = np.zeros(len(mask), dtype=np.float32)
-    if reduce == "mean":
-        weights[mask] = 1.0 / mask.sum()
-    else:
-        weights[np.flatnonzero(mask)[-1]] = 1.0
-    return weights
+def _mean(masks: Sequence[Mask], ids: Tensor) -> Reduced:
+    share = _stack([mask / np.float32(mask.sum()) for mask in masks], ids)
+
+    def reduced(hidden: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = hidden.float()
+        return torch.einsum("bt,btd->bd", share, hidden), (share * hidden.norm(dim=-1)).sum(-1)
+
+    return reduced
+
+
+def _last(masks: Sequence[Mask], ids: Tensor) -> Reduced:
+    rows = torch.arange(len(masks), device=ids.device)
+    ends = torch.tensor([int(np.flatnonzero(mask)[-1]) for mask in masks], device=ids.device)
+
+    def reduced(hidden: Tensor) -> tuple[Tensor, Tensor]:
+        picked = hidden[rows, ends].float()
+        return picked, picked.norm(dim=-1)
+
+    return reduced
 
 
 def _stack(rows: Sequence[np.ndarray[Any, Any]], ids: Tensor) -> Tensor:
