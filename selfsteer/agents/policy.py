@@ -20,8 +20,10 @@ from selfsteer.agents.types import (
 
 # Development scores are optimistic, because the best of many was chosen on them; so a candidate
 # must clear the thresholds by these margins before it is worth the one look at confirmation probes.
-STEERABILITY_MARGIN = 0.04
+STEERABILITY_MARGIN = 0.02
+STEERABILITY_AIM = 0.07  # above the threshold: below that, steerability counts double
 COHERENCE_MARGIN = 0.05
+BROKEN_MARGIN = 0.01
 MIN_AUROC = 0.65
 BROKEN_PRICE = 1.0  # steerability that one more broken reply in one is worth
 LAST_SHARE_LEFT_OUT = 0.2  # of deep students: directions there act on the output words only
@@ -63,8 +65,9 @@ def utility(result: CandidateResult, thresholds: Thresholds) -> float:
     """
     over_coherence = math.log(result.coherence / (thresholds.coherence - COHERENCE_MARGIN))
     score = min(result.steerability, 0.97) - BROKEN_PRICE * result.broken
+    score -= max(0.0, thresholds.steerability + STEERABILITY_AIM - result.steerability)
     score -= 2.0 * max(0.0, over_coherence)
-    score -= 2.0 * max(0.0, result.broken - thresholds.broken)
+    score -= 2.0 * max(0.0, result.broken - (thresholds.broken - 2 * BROKEN_MARGIN))
     if result.retention is not None:
         score -= 2.0 * max(0.0, thresholds.retention + 0.03 - result.retention)
     return score - result.repetition
@@ -75,8 +78,26 @@ def promising(result: CandidateResult, thresholds: Thresholds) -> bool:
     return (
         result.steerability >= min(1.0, thresholds.steerability + STEERABILITY_MARGIN)
         and result.coherence <= thresholds.coherence - COHERENCE_MARGIN
-        and result.broken <= thresholds.broken
+        and result.broken <= max(0.0, thresholds.broken - BROKEN_MARGIN)
         and (result.retention is None or result.retention >= thresholds.retention)
+    )
+
+
+def recall_thresholds(thresholds: Thresholds, n: int) -> Thresholds:
+    """What a remembered vector must still reach in n replies.
+
+    It was confirmed once, on more replies; it is dropped only where the new look speaks against it,
+    so its rates may miss a threshold by the 95 % half-width of a rate at that threshold.
+    """
+
+    def half_width(rate: float) -> float:
+        return 1.96 * math.sqrt(rate * (1 - rate) / n)
+
+    return thresholds.model_copy(
+        update={
+            "steerability": max(0.0, thresholds.steerability - half_width(thresholds.steerability)),
+            "broken": min(1.0, thresholds.broken + half_width(thresholds.broken)),
+        }
     )
 
 

@@ -32,7 +32,7 @@ VARIANTS = (
     "No matter what, {goal}",
 )
 OPPOSITE = "Do the opposite of this: {goal}"
-FIRST_SAMPLES = 192
+FIRST_SAMPLES = 384
 
 
 class SelfController:

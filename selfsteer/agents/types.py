@@ -34,7 +34,7 @@ class Thresholds(Record):
 
     steerability: Rate = 0.85
     coherence: float = Field(default=1.25, ge=1, le=10)
-    broken: Rate = 0.06
+    broken: Rate = 0.05
     retention: Rate = 0.9
 
 

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfsteer.agents.policy import meets, next_action, promising, search_space, utility
+from selfsteer.agents.policy import (
+    meets,
+    next_action,
+    promising,
+    recall_thresholds,
+    search_space,
+    utility,
+)
 from selfsteer.agents.types import (
     CandidateResult,
     Decision,
@@ -113,8 +120,8 @@ def test_what_is_promising_would_be_accepted(
         ({"steerability": 0.85, "coherence": 1.25, "retention": 0.9}, True),
         ({"steerability": 0.849}, False),
         ({"coherence": 1.251}, False),
-        ({"broken": 0.06}, True),
-        ({"broken": 0.061}, False),
+        ({"broken": 0.05}, True),
+        ({"broken": 0.051}, False),
         ({"retention": 0.899}, False),
         ({"retention": None}, True),
     ],
@@ -123,10 +130,21 @@ def test_a_threshold_is_met_when_it_is_reached(change: dict[str, float], passes:
     assert meets(result(**change), THRESHOLDS) == passes
 
 
-@pytest.mark.parametrize("change", [{"steerability": 0.86}, {"coherence": 1.24}])
+@pytest.mark.parametrize("change", [{"steerability": 0.86}, {"coherence": 1.24}, {"broken": 0.045}])
 def test_development_figures_need_a_margin(change: dict[str, float]) -> None:
     assert meets(result(**change), THRESHOLDS)
     assert not promising(result(**change), THRESHOLDS)
+
+
+def test_a_remembered_vector_is_dropped_only_where_the_look_speaks_against_it() -> None:
+    few, many = (recall_thresholds(THRESHOLDS, n) for n in (100, 10_000))
+    assert few.steerability == pytest.approx(0.85 - 1.96 * 0.0357, abs=1e-3)
+    assert few.broken == pytest.approx(0.05 + 1.96 * 0.0218, abs=1e-3)
+    assert few.steerability < many.steerability < THRESHOLDS.steerability
+    assert few.broken > many.broken > THRESHOLDS.broken
+    assert (few.coherence, few.retention) == (THRESHOLDS.coherence, THRESHOLDS.retention)
+    strict = Thresholds(steerability=1, broken=0)
+    assert recall_thresholds(strict, 10) == strict
 
 
 def test_the_search_keeps_to_layers_with_evidence() -> None:

@@ -20,21 +20,19 @@ from selfsteer.steering.plan import Plan
 REQUIRED = (
     "obeys, worst value",
     "obeys, mean of values",
+    "consistent replies",
     "well-formed sentences",
     "facts right, greedy",
     "without instruction, commonest value",
     "user turns, bits per token gained",
+    "judge AUROC, clean, worst value",
+    "judge AUROC, steered, worst value",
 )
 
 
 # Missed by these weights, with the figures and what would meet them in
 # docs/decisions/0004-missed-bars.md; a bar that is met again must move up to REQUIRED.
-MISSED = (
-    "consistent replies",
-    "judge AUROC, clean, worst value",
-    "judge AUROC, steered, worst value",
-    "steerable values",
-)
+MISSED = ("steerable values",)
 
 
 @pytest.fixture(scope="module")

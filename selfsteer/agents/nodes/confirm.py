@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from selfsteer.agents.context import Context, plan_of
-from selfsteer.agents.policy import meets
+from selfsteer.agents.policy import meets, recall_thresholds
 from selfsteer.agents.state import LoopState
 from selfsteer.agents.types import CandidateResult, CandidateSpec, Thresholds
 from selfsteer.memory.records import Candidate
@@ -26,10 +26,13 @@ def confirm(state: LoopState, context: Context) -> LoopState:
     plan = plan_of(vector, spec)
     context.prepare_judge(vector.dataset_id)
     result, details, tokens = _look(context, plan, spec, recalled=recalled is not None)
-    passed = meets(result, context.goal.thresholds)
+    thresholds = context.goal.thresholds
+    if recalled:
+        thresholds = recall_thresholds(thresholds, result.n)
+    passed = meets(result, thresholds)
     verdict = {
         "status": "accepted" if passed else "rejected",
-        "reason": _reason(result, context.goal.thresholds),
+        "reason": _reason(result, thresholds),
         "vector_id": vector.id,
         "recalled": None if recalled is None else recalled["run_id"],
         **result.model_dump(),
@@ -110,7 +113,7 @@ def _reason(result: CandidateResult, thresholds: Thresholds) -> str:
     if result.retention is not None:
         checks.append(("retention", result.retention, ">=", thresholds.retention))
     parts = [
-        f"{name} {value:.3f} ({sign} {limit:g}: "
+        f"{name} {value:.3f} ({sign} {limit:.3g}: "
         f"{'yes' if (value >= limit if sign == '>=' else value <= limit) else 'no'})"
         for name, value, sign, limit in checks
     ]
