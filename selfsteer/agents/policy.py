@@ -24,6 +24,7 @@ STEERABILITY_MARGIN = 0.02
 STEERABILITY_AIM = 0.07  # above the threshold: below that, steerability counts double
 COHERENCE_MARGIN = 0.05
 BROKEN_MARGIN = 0.01
+MOST_SLACK = 0.1
 MIN_AUROC = 0.65
 BROKEN_PRICE = 1.0  # steerability that one more broken reply in one is worth
 LAST_SHARE_LEFT_OUT = 0.2  # of deep students: directions there act on the output words only
@@ -87,11 +88,12 @@ def recall_thresholds(thresholds: Thresholds, n: int) -> Thresholds:
     """What a remembered vector must still reach in n replies.
 
     It was confirmed once, on more replies; it is dropped only where the new look speaks against it,
-    so its rates may miss a threshold by the 95 % half-width of a rate at that threshold.
+    so its rates may miss a threshold by the 95 % half-width of a rate at that threshold, though
+    never by more than `MOST_SLACK`: very few replies excuse nothing.
     """
 
     def half_width(rate: float) -> float:
-        return 1.96 * math.sqrt(rate * (1 - rate) / n)
+        return min(MOST_SLACK, 1.96 * math.sqrt(rate * (1 - rate) / n))
 
     return thresholds.model_copy(
         update={

@@ -143,6 +143,7 @@ def test_a_remembered_vector_is_dropped_only_where_the_look_speaks_against_it() 
     assert few.steerability < many.steerability < THRESHOLDS.steerability
     assert few.broken > many.broken > THRESHOLDS.broken
     assert (few.coherence, few.retention) == (THRESHOLDS.coherence, THRESHOLDS.retention)
+    assert recall_thresholds(THRESHOLDS, 1).steerability == pytest.approx(0.75)
     strict = Thresholds(steerability=1, broken=0)
     assert recall_thresholds(strict, 10) == strict
 

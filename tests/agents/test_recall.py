@@ -10,6 +10,7 @@ from selfsteer.agents.types import CandidateSpec, Sample
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
 from tests.agents.doubles import (
+    EASY,
     GOAL,
     IMPOSSIBLE,
     Scripted,
@@ -53,13 +54,15 @@ def test_a_recalled_vector_is_confirmed_on_probes_of_its_own(
 def test_a_recalled_vector_that_no_longer_holds_is_replaced(
     talker: Student, memory: Memory
 ) -> None:
-    first = run_goal(talker, Scripted(), memory, settings())
+    limits = EASY.model_copy(update={"steerability": 0.2})
+    first = run_goal(talker, Scripted(), memory, settings(thresholds=limits))
     unconvincing = texts(deal_few(8).recall)
 
     def strict(sample: Sample) -> float:
         return 0.0 if sample.prompt in unconvincing else first_half(sample.reply)
 
-    second = run_goal(talker, Scripted(score=strict), memory, settings(seed=8))
+    wanted = settings(seed=8, thresholds=limits)
+    second = run_goal(talker, Scripted(score=strict), memory, wanted)
     assert kinds(memory, second)[:4] == ["started", "recalled", "confirmed", "proposed"]
     assert kinds(memory, second)[-3:] == ["confirmed", "verdict", "reported"]
     assert second.status == "accepted"
