@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ from selfsteer.errors import MemoryFileError
 
 PATIENCE = 30.0
 """Seconds that a process waits for another one to finish writing."""
+
+_NAP = 0.01  # seconds between two tries
 
 # Extended result codes hold the primary one in their lowest byte.
 _PRIMARY_CODE = 0xFF
@@ -105,9 +108,21 @@ class Connection:
                 raise
 
     def use_write_ahead_log(self) -> None:
-        """Let readers and one writer work side by side; the file remembers it."""
+        """Let readers and one writer work side by side; the file remembers it.
+
+        SQLite refuses the change at once, without waiting, while another process has the file
+        open for its own change: so the waiting is done here.
+        """
+        patient_until = time.monotonic() + PATIENCE
         with self._lock, self._plain_words():
-            self.db.enable_wal()
+            while True:
+                try:
+                    return self.db.enable_wal()
+                except sqlite3.OperationalError as error:
+                    busy = error.sqlite_errorcode & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
+                    if not busy or time.monotonic() > patient_until:
+                        raise
+                time.sleep(_NAP)
 
     def pragma(self, name: str) -> Any:
         """The value of a PRAGMA."""
