@@ -44,6 +44,6 @@ def test_patience_ends(
 ) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0.05)
     path, other = held
-    with closing(other), closing(Connection(path, read_only=False)) as own:
-        with pytest.raises(MemoryFileError, match="stayed in use by another process"):
-            own.use_write_ahead_log()
+    refused = pytest.raises(MemoryFileError, match="stayed in use by another process")
+    with closing(other), closing(Connection(path, read_only=False)) as own, refused:
+        own.use_write_ahead_log()
