@@ -115,6 +115,11 @@ class ContrastiveDataset(BaseModel):
         return cls.from_jsonl(text, concept=concept)
 
 
+def content_id(content: Any) -> str:
+    """First 16 hex digits of the sha256 over the canonical JSON of data that is no dataset."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def _parse_rows(text: str) -> list[dict[str, Any]]:
     if text.lstrip().startswith("["):
         rows = _json(text, "The dataset")

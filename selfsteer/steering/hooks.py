@@ -22,6 +22,7 @@ from selfsteer.steering.conflicts import contradictions
 from selfsteer.steering.encoding import Encoded
 from selfsteer.steering.gates import Gate
 from selfsteer.steering.gating import GateSlot
+from selfsteer.steering.layer_hooks import on_layer
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan
 from selfsteer.steering.said import Index, Said
@@ -182,12 +183,7 @@ class Steering:
         for layer in sorted(read | self._steps.keys()):
             gates = [gate for gate in self._gates if layer in gate.layers]
             edit = _edit(layer, gates, self._steps.get(layer, []))
-            if layer == -1:
-                handles.append(
-                    student.layers[0].register_forward_pre_hook(_before(edit), with_kwargs=True)
-                )
-            else:
-                handles.append(student.layers[layer].register_forward_hook(_after(edit)))
+            handles.append(on_layer(student, layer, edit))
         return handles
 
 
@@ -256,23 +252,3 @@ def _edit(
         return hidden
 
     return edit
-
-
-def _after(edit: Callable[[Tensor], Tensor]) -> Callable[[Any, Any, Any], Any]:
-    def hook(_module: Any, _args: Any, output: Any) -> Any:
-        if isinstance(output, Tensor):
-            return edit(output)
-        return (edit(output[0]), *output[1:])
-
-    return hook
-
-
-def _before(edit: Callable[[Tensor], Tensor]) -> Callable[[Any, Any, Any], Any]:
-    """The embedding output is what goes into the first block."""
-
-    def hook(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if args:
-            return (edit(args[0]), *args[1:]), kwargs
-        return args, {**kwargs, "hidden_states": edit(kwargs["hidden_states"])}
-
-    return hook

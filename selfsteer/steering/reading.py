@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from selfsteer.steering.layer_hooks import on_layer
 from selfsteer.steering.model import Student
 
 # Takes a layer's place in the request, and that layer's output [B, T, D].
@@ -41,28 +42,17 @@ def _reading(student: Student, layers: Sequence[int], sink: Sink) -> Iterator[No
     deepest, home = max(layers), student.device
     handles = []
 
-    def read(layer: int, hidden: Tensor) -> None:
+    def read(layer: int, hidden: Tensor) -> Tensor:
         for place, wanted in enumerate(layers):
             if wanted == layer:
                 sink(place, hidden.to(home))  # blocks may be spread over devices
         if layer == deepest:
             raise _DeepestReached
-
-    def before_first(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        read(-1, args[0] if args else kwargs["hidden_states"])
-
-    def after(layer: int) -> Callable[[Any, Any, Any], None]:
-        return lambda _module, _args, output: read(
-            layer, output if isinstance(output, Tensor) else output[0]
-        )
+        return hidden
 
     try:
         for layer in sorted(set(layers)):
-            if layer == -1:
-                block = student.layers[0]
-                handles.append(block.register_forward_pre_hook(before_first, with_kwargs=True))
-            else:
-                handles.append(student.layers[layer].register_forward_hook(after(layer)))
+            handles.append(on_layer(student, layer, partial(read, layer)))
         yield
     finally:
         for handle in handles:

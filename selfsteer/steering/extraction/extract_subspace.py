@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 
 from selfsteer.errors import DatasetError
 from selfsteer.steering.capture import Reduce, capture
-from selfsteer.steering.datasets import ContrastiveDataset
+from selfsteer.steering.datasets import ContrastiveDataset, content_id
 from selfsteer.steering.extraction.activations import ContrastiveActivations, capture_pairs
 from selfsteer.steering.extraction.subspace import (
     Subspace,
@@ -95,13 +93,12 @@ def extract_class_subspace(
     content = [
         [e.model_dump(mode="json"), level] for e, level in zip(examples, levels, strict=True)
     ]
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return Subspace(
         bases=dict(zip(activations.layers, bases, strict=True)),
         method="class_mean_subspace",
         selector=selector,
         concept=concept,
-        dataset_id=digest[:16],
+        dataset_id=content_id(content),
         student_fingerprint=student.fingerprint,
         notes={"reduce": reduce, "levels": names},
     )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Sequence
 
 from selfsteer.errors import DatasetError, VectorError
 from selfsteer.steering.capture import Activations, Reduce, capture
+from selfsteer.steering.datasets import content_id
 from selfsteer.steering.extraction.design import Contrast, Design
 from selfsteer.steering.extraction.factorial import FactorialFit, fit_factorial
 from selfsteer.steering.model import Student
@@ -55,7 +54,7 @@ def factorial_vectors(
     if activations is None:
         activations = capture(student, examples, layers, selector, reduce)
     fit = fit_factorial(activations.values, design)
-    dataset_id = _content_id(examples, design)
+    dataset_id = _data_id(examples, design)
     return {
         contrast: _vector(fit, contrast, activations, student, selector, reduce, dataset_id)
         for contrast in chosen
@@ -98,11 +97,11 @@ def _vector(
     )
 
 
-def _content_id(examples: Sequence[Example], design: Design) -> str:
-    """First 16 hex digits of the sha256 over the texts and the design."""
+def _data_id(examples: Sequence[Example], design: Design) -> str:
+    """The id of the texts and the design together."""
     content = {
         "examples": [example.model_dump(mode="json") for example in examples],
         "attributes": dict(design.attributes),
         "items": list(design.items),
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return content_id(content)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,7 @@ from selfsteer.steering import forward
 from selfsteer.steering.batching import Batch, buckets, pad
 from selfsteer.steering.capture import capture
 from selfsteer.steering.encoding import Encoded, encode
+from selfsteer.steering.layer_hooks import on_layer
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example
 from selfsteer.steering.selectors import Selector, parse
@@ -188,23 +189,7 @@ def _loss(student: Student, layer: int, work: _Work, unit: Tensor, norm: float) 
 @contextmanager
 def _added(student: Student, layer: int, delta: Tensor) -> Iterator[None]:
     """Add [B, T, D] to the output of a layer during the forwards inside."""
-
-    def after(_module: Any, _args: Any, output: Any) -> Any:
-        if isinstance(output, Tensor):
-            return output + delta.to(output)
-        return (output[0] + delta.to(output[0]), *output[1:])
-
-    def before(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if args:
-            return (args[0] + delta.to(args[0]), *args[1:]), kwargs
-        hidden = kwargs["hidden_states"]
-        return args, {**kwargs, "hidden_states": hidden + delta.to(hidden)}
-
-    block = student.layers[max(layer, 0)]
-    register: Callable[..., Any] = (
-        block.register_forward_pre_hook if layer == -1 else block.register_forward_hook
-    )
-    handle = register(before, with_kwargs=True) if layer == -1 else register(after)
+    handle = on_layer(student, layer, lambda hidden: hidden + delta.to(hidden))
     try:
         yield
     finally:
