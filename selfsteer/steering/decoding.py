@@ -12,10 +12,10 @@ from torch import Tensor
 from selfsteer.steering import forward
 from selfsteer.steering.batching import pad
 from selfsteer.steering.cache import decoding_cache
+from selfsteer.steering.editing.hooks import Steering
+from selfsteer.steering.editing.said import Index, Said
 from selfsteer.steering.encoding import Encoded
-from selfsteer.steering.hooks import Steering
 from selfsteer.steering.model import Student
-from selfsteer.steering.said import Index, Said
 from selfsteer.steering.sampling import choose, uniforms
 from selfsteer.steering.selectors import Mask
 

@@ -12,8 +12,8 @@ import numpy as np
 from selfsteer.errors import PlanError, StudentError
 from selfsteer.steering.batching import buckets
 from selfsteer.steering.decoding import Reply, Settings, decode_batch
+from selfsteer.steering.editing.hooks import Steering, steering
 from selfsteer.steering.encoding import Encoded, closing_ids, encode
-from selfsteer.steering.hooks import Steering, steering
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan, SteeringWarning, one_per_row
 from selfsteer.steering.prompts import Prompt

@@ -14,13 +14,13 @@ from torch import Tensor
 from selfsteer.errors import PlanError
 from selfsteer.steering.batching import buckets, pad
 from selfsteer.steering.cache import check_used, decoding_cache
+from selfsteer.steering.editing.hooks import Steering, steering
+from selfsteer.steering.editing.said import Said
 from selfsteer.steering.encoding import Encoded, encode
 from selfsteer.steering.generate import Generation, end_ids, reply_text, warn_of_idle_plans
-from selfsteer.steering.hooks import Steering, steering
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan, one_per_row
 from selfsteer.steering.prompts import Prompt
-from selfsteer.steering.said import Said
 
 
 def steered_generate_hf(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,6 +103,22 @@ class Edit:
         if self.gate is not None:
             told["gate"] = self.gate.describe()
         return told
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any], load: Callable[[str], SteeringVector]) -> Edit:
+        """The edit that `describe` told of; `load` finds a vector by its id."""
+        schedule, gate = told.get("schedule"), told.get("gate")
+        return cls(
+            load(told["vector"]),
+            told["layers"],
+            told["strength"],
+            told["operator"],
+            told["selector"],
+            others=tuple(map(load, told.get("others", ()))),
+            norm_preserving=told.get("norm_preserving", False),
+            schedule=None if schedule is None else Schedule(**schedule),
+            gate=None if gate is None else Gate(**gate | {"condition": load(gate["condition"])}),
+        )
 
 
 def _check_operator(operator: Operator, vectors: int, strength: float) -> None:

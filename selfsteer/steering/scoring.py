@@ -13,12 +13,12 @@ from selfsteer.errors import DatasetError
 from selfsteer.steering import forward
 from selfsteer.steering.batching import Batch, buckets, pad
 from selfsteer.steering.cache import decoding_cache
+from selfsteer.steering.editing.hooks import Steering, steering
+from selfsteer.steering.editing.said import Index, Said
 from selfsteer.steering.encoding import Encoded, encode
-from selfsteer.steering.hooks import Steering, steering
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan, one_per_row
 from selfsteer.steering.prompts import Example, Prompt
-from selfsteer.steering.said import Index, Said
 
 
 def completion_logprobs(

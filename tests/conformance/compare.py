@@ -16,6 +16,7 @@ from selfsteer.steering.formats.exchange import import_vector
 from selfsteer.steering.operators import OPERATORS
 from selfsteer.steering.plan import Plan
 from selfsteer.steering.vectors import SteeringVector
+from tests.conformance.cases import MODIFIERS
 from tests.conformance.world import COEFFICIENT, LAYERS, World
 
 LIMIT = 1e-5
@@ -69,13 +70,13 @@ def compare_steering_vectors(world: World) -> list[Bar]:
 
 
 def compare_nnsight(world: World) -> list[Bar]:
-    """Edits: a bar for each operator, and one for several on the same layers."""
+    """Edits: a bar for each operator and modifier, and one for several on the same layers."""
     theirs = load_file(world.folder / "nnsight.safetensors")
     plain = world.logits(Plan.none())
     bars = [_same("nnsight: unsteered logits", [(plain, theirs["logits.plain"])])]
     groups = {
-        f"nnsight: {operator}": [n for n in world.edits if n.startswith(f"{operator}, ")]
-        for operator in OPERATORS
+        f"nnsight: {kind}": [n for n in world.edits if n.startswith(f"{kind}, ")]
+        for kind in (*OPERATORS, *MODIFIERS)
     }
     for name, cases in (groups | {"nnsight: all operators together": ["all together"]}).items():
         if not cases or any(case not in theirs for case in cases):
@@ -83,7 +84,8 @@ def compare_nnsight(world: World) -> list[Bar]:
             continue
         pairs = [(world.logits(world.edits[case]), theirs[case]) for case in cases]
         moved = min(_distance([(ours, plain)]) for ours, _ in pairs)
-        bars.append(_same(name, pairs, f"{len(cases)} edits, each moves logits by {moved:.2g}+"))
+        note = f"{len(cases)} edits, each moves logits by {moved:.2g}+"
+        bars.append(_same(name, pairs, note))
     return bars
 
 

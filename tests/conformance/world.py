@@ -12,9 +12,9 @@ from torch import Tensor
 
 from selfsteer.steering import forward
 from selfsteer.steering.datasets import ContrastiveDataset, ContrastivePair
+from selfsteer.steering.editing.hooks import steering
 from selfsteer.steering.encoding import Encoded, encode
 from selfsteer.steering.formats.exchange import export_vector
-from selfsteer.steering.hooks import steering
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan
 from selfsteer.steering.prompts import Example, Prompt
@@ -83,9 +83,14 @@ def build_world(folder: Path) -> World:
     vector = _some_layers(whole, tuple(range(1, LAYERS)))
     vector.save(folder / "vector.safetensors")
     export_vector(vector, folder / "vector.gguf", format="gguf", model_hint="llama")
-    units = {f"direction.{layer}": whole.unit(layer) for layer in whole.layers}
-    save_file(units, folder / "units.safetensors")
-    world = World(folder, student, dataset, row, vector, edit_cases(whole))
+    other = build_vector(student, seed=2)
+    directions = {
+        f"{each.id}.{layer}": each.directions[layer]
+        for each in (whole, other)
+        for layer in each.layers
+    }
+    save_file(directions, folder / "directions.safetensors")
+    world = World(folder, student, dataset, row, vector, edit_cases(whole, other))
     (folder / "world.json").write_text(json.dumps(_task(world, pairs), indent=1))
     return world
 
@@ -115,6 +120,9 @@ def _task(world: World, pairs: list[tuple[str, str]]) -> dict[str, object]:
                 "layer": layer,
                 "strength": edit.strength,
                 "norm": edit.vector.residual_norms[layer],
+                "vectors": [vector.id for vector in edit.vectors],
+                "norm_preserving": edit.norm_preserving,
+                "gate": None if edit.gate is None else edit.gate.describe(),
             }
             for edit in plan.edits
             for layer in edit.layers

@@ -87,6 +87,18 @@ def test_every_field_tells_plans_apart(llama: Student) -> None:
     assert len({Plan((edit,)), *(Plan((replace(edit, **more),)) for more in others)}) == 6
 
 
+def test_what_is_described_can_be_read_again(llama: Student) -> None:
+    one, two = build_vector(llama), build_vector(llama, seed=1)
+    vectors = {vector.id: vector for vector in (one, two)}
+    edits = (
+        Edit(one, (-1, 2), 0.5),
+        Edit(one, (1,), 0.5, "swap", "response", others=(two,), norm_preserving=True),
+        Edit(two, (1,), 2.0, schedule=Schedule("first", 2), gate=Gate(one, (0, 1), 0.2, False)),
+    )
+    for edit in edits:
+        assert Edit.read(json.loads(json.dumps(edit.describe())), vectors.__getitem__) == edit
+
+
 def test_a_target_of_0_is_carried_out(llama: Student) -> None:
     vector = build_vector(llama)
     edits = tuple(Edit(vector, (1,), 0.0, name) for name, o in OPERATORS.items() if 1 in o.vectors)

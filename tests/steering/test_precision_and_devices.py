@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from selfsteer.steering.capture import capture
+from selfsteer.steering.editing.hooks import steering
+from selfsteer.steering.editing.said import Said
 from selfsteer.steering.encoding import encode
-from selfsteer.steering.hooks import steering
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Edit, Plan
 from selfsteer.steering.prompts import Prompt
-from selfsteer.steering.said import Said
 from tests.steering.families import family_student
 from tests.steering.students import BLOCKS, build_student, build_tokenizer, build_vector
 

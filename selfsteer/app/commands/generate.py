@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -101,20 +102,25 @@ def _plan(
     from selfsteer.steering.plan import Edit, Plan
 
     found = load_vector(source, db)
+    given: dict[str, Any] = {
+        "layers": None if layer is None else (layer,),
+        "strength": strength,
+        "operator": operator,
+        "selector": selector,
+    }
+    told = {name: value for name, value in given.items() if value is not None}
     accepted = {} if Path(source).is_file() else _accepted(found.id, db)
-    layers = accepted.get("layers") if layer is None else (layer,)
-    strength = accepted.get("strength") if strength is None else strength
-    if layers is None or strength is None:
+    if accepted:
+        others = {found.id: found}
+        edit = Edit.read(accepted, lambda name: others.get(name) or load_vector(name, db))
+        return Plan((replace(edit, **told),))
+    if layer is None or strength is None:
         raise PlanError(
             f"Vector {found.id} has not been accepted for any goal here, so --layer and "
             f"--strength are needed; it has layers {', '.join(map(str, found.layers))}."
         )
-    if operator is None:
-        operator = accepted.get("operator", "add")
-    if selector is None:
-        suits = next((s.steer for s in SITES.values() if s.read == found.selector), "all")
-        selector = accepted.get("selector", suits)
-    return Plan((Edit(found, tuple(layers), strength, operator, selector),))
+    suits = next((s.steer for s in SITES.values() if s.read == found.selector), "all")
+    return Plan((Edit(found, **({"selector": suits} | told)),))
 
 
 def _accepted(vector_id: str, db: Path | None) -> dict[str, Any]:

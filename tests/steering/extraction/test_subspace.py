@@ -13,6 +13,7 @@ from torch.nn.functional import cosine_similarity
 from selfsteer.errors import DatasetError, PlanError, VectorError
 from selfsteer.steering.capture import capture
 from selfsteer.steering.datasets import ContrastiveDataset, ContrastivePair
+from selfsteer.steering.editing.hooks import steering
 from selfsteer.steering.encoding import encode
 from selfsteer.steering.extraction.activations import ContrastiveActivations, capture_pairs
 from selfsteer.steering.extraction.extract_subspace import (
@@ -26,7 +27,6 @@ from selfsteer.steering.extraction.subspace import (
     difference_subspace,
     subspace_ablation,
 )
-from selfsteer.steering.hooks import steering
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example, Prompt
 from tests.steering.students import build_student

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfsteer.steering.batching import Side
+from selfsteer.steering.editing.endings import Endings
+from selfsteer.steering.editing.said import Index, Said
 from selfsteer.steering.encoding import Encoded
-from selfsteer.steering.endings import Endings
-from selfsteer.steering.said import Index, Said
 from selfsteer.steering.selectors import Mask, Rule, parse
 from selfsteer.steering.selectors.selector import may_match
 

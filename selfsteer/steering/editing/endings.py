@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from selfsteer.steering.editing.said import Index, Said
 from selfsteer.steering.encoding import Encoded
-from selfsteer.steering.said import Index, Said
 from selfsteer.steering.selectors.selector import Rule
 from selfsteer.steering.selectors.terms import Mask, matchable
 

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from selfsteer.errors import PlanError, VectorError
 from selfsteer.steering import forward
 from selfsteer.steering.batching import Side, pad
+from selfsteer.steering.editing.hooks import steering
+from selfsteer.steering.editing.said import Said
 from selfsteer.steering.encoding import Encoded, encode
 from selfsteer.steering.gates import Gate
-from selfsteer.steering.hooks import steering
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Edit, Plan
 from selfsteer.steering.prompts import Example, Prompt
-from selfsteer.steering.said import Said
 from selfsteer.steering.schedules import Schedule
 from selfsteer.steering.vectors import SteeringVector
 from tests.steering.students import (

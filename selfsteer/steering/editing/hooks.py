@@ -18,18 +18,18 @@ from torch import Tensor
 
 from selfsteer.errors import PlanError
 from selfsteer.steering.batching import Side
-from selfsteer.steering.conflicts import contradictions
+from selfsteer.steering.editing.conflicts import contradictions
+from selfsteer.steering.editing.gating import GateSlot
+from selfsteer.steering.editing.said import Index, Said
+from selfsteer.steering.editing.slots import Pair, SlotTable
+from selfsteer.steering.editing.steps import Step, steps_of
 from selfsteer.steering.encoding import Encoded
 from selfsteer.steering.gates import Gate
-from selfsteer.steering.gating import GateSlot
 from selfsteer.steering.layer_hooks import on_layer
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan
-from selfsteer.steering.said import Index, Said
 from selfsteer.steering.schedules import Shares
 from selfsteer.steering.selectors import Mask
-from selfsteer.steering.slots import Pair, SlotTable
-from selfsteer.steering.steps import Step, steps_of
 
 Item = TypeVar("Item")
 

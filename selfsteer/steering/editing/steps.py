@@ -9,13 +9,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from selfsteer.steering.editing.gating import GateSlot
+from selfsteer.steering.editing.slots import Pair
 from selfsteer.steering.gates import Gate
-from selfsteer.steering.gating import GateSlot
 from selfsteer.steering.model import Student
 from selfsteer.steering.operators import OPERATORS, Operator
 from selfsteer.steering.operators.norm import rescaled
 from selfsteer.steering.plan import Edit, Plan
-from selfsteer.steering.slots import Pair
 
 NO_GATE = -1
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from selfsteer.steering.batching import Side
+from selfsteer.steering.editing.masks import MaskTable
+from selfsteer.steering.editing.said import Index, Said
 from selfsteer.steering.encoding import Encoded
-from selfsteer.steering.masks import MaskTable
-from selfsteer.steering.said import Index, Said
 from selfsteer.steering.schedules import Schedule, Shares
 from selfsteer.steering.selectors import Mask, parse
 

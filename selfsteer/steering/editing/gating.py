@@ -12,10 +12,10 @@ from torch import Tensor
 
 from selfsteer.errors import SelectorError
 from selfsteer.steering.batching import Side
+from selfsteer.steering.editing.said import Index
 from selfsteer.steering.encoding import Encoded
 from selfsteer.steering.gates import Gate, similarity
 from selfsteer.steering.model import Student
-from selfsteer.steering.said import Index
 from selfsteer.steering.selectors import parse
 
 Weights = NDArray[np.float32]

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from selfsteer.errors import SelectorError
 from selfsteer.steering.batching import Side
+from selfsteer.steering.editing.masks import MaskTable
+from selfsteer.steering.editing.said import Said
 from selfsteer.steering.encoding import Encoded, encode
 from selfsteer.steering.generate import generate
-from selfsteer.steering.masks import MaskTable
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan
 from selfsteer.steering.prompts import Example, Prompt
-from selfsteer.steering.said import Said
 from selfsteer.steering.scoring import completion_logprobs, option_logprobs
 from selfsteer.steering.selectors import Mask, Selector, parse
 from tests.steering.rows import SPELLING, row, selectors

@@ -8,10 +8,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from selfsteer.steering.editing.said import Said
+from selfsteer.steering.editing.slots import Pair, SlotTable
 from selfsteer.steering.encoding import Encoded
-from selfsteer.steering.said import Said
 from selfsteer.steering.schedules import Schedule
-from selfsteer.steering.slots import Pair, SlotTable
 
 schedules = st.none() | st.builds(
     Schedule, st.sampled_from(["linear", "exponential", "first"]), st.integers(1, 6)
