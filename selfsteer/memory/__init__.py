@@ -6,8 +6,10 @@ from selfsteer.memory.ledger import Ledger, PaidCall
 from selfsteer.memory.records import (
     Artefact,
     Candidate,
+    Charge,
     Event,
     LedgerEntry,
+    Paid,
     RecallHit,
     Remembered,
     Round,
@@ -19,10 +21,12 @@ from selfsteer.memory.store import Memory
 __all__ = [
     "Artefact",
     "Candidate",
+    "Charge",
     "Event",
     "Ledger",
     "LedgerEntry",
     "Memory",
+    "Paid",
     "PaidCall",
     "RecallHit",
     "Remembered",

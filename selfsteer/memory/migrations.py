@@ -14,7 +14,7 @@ from selfsteer.memory.connection import Connection
 
 MIGRATIONS = Migrations("selfsteer.memory")
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """The number of steps below, kept in the file's ``user_version``."""
 
 APPLICATION_ID = 0x53545245
@@ -241,6 +241,57 @@ def m004_ledger(db: Database) -> None:
         CREATE TRIGGER ledger_keeps_replies BEFORE UPDATE OF response, usage, request ON ledger
         WHEN OLD.response IS NOT NULL
         BEGIN SELECT RAISE(ABORT, 'a reply that was paid for is never rewritten'); END
+    """)
+
+
+@MIGRATIONS()
+def m005_ledger_of_what_was_spent(db: Database) -> None:
+    """What a run has spent is read from here, also after a crash, so every row says what its call
+    may cost at most (``expected``, from before its request left), and what it did cost (``usage``)
+    once the reply was read: that comes after the reply is on record, and is written once too. A
+    request that was turned away (``refused``) was not paid, so that a later resume may send it
+    again. Rows of before this step keep their replies; their usage had no agreed form.
+    """
+    db.execute("CREATE TEMP TABLE kept AS SELECT * FROM ledger")
+    db.execute("DROP TABLE ledger")
+    db.execute("""
+        CREATE TABLE ledger (
+            key TEXT PRIMARY KEY,
+            run_id TEXT NOT NULL REFERENCES runs (id),
+            step TEXT NOT NULL,
+            role TEXT NOT NULL,
+            attempt INTEGER NOT NULL,
+            request_hash TEXT NOT NULL,
+            request TEXT NOT NULL CHECK (json_valid(request)),
+            expected TEXT NOT NULL CHECK (json_valid(expected)),
+            status TEXT NOT NULL CHECK (status IN ('sent', 'refused', 'committed', 'parsed')),
+            response TEXT,
+            usage TEXT CHECK (usage IS NULL OR json_valid(usage)),
+            sent TEXT NOT NULL,
+            committed TEXT,
+            parsed TEXT,
+            CHECK ((status IN ('sent', 'refused')) = (response IS NULL))
+        ) STRICT
+    """)
+    db.execute("CREATE INDEX ledger_by_run ON ledger (run_id, sent)")
+    columns = (
+        "key, run_id, step, role, attempt, request_hash, request, status, response, sent, "
+        "committed, parsed"
+    )
+    db.execute(
+        f"INSERT INTO ledger ({columns}, expected) SELECT {columns}, ? FROM kept ORDER BY rowid",
+        ['{"cost":null,"tokens":0}'],
+    )
+    db.execute("DROP TABLE kept")
+    db.execute("""
+        CREATE TRIGGER ledger_keeps_replies BEFORE UPDATE OF response, request, expected ON ledger
+        WHEN OLD.response IS NOT NULL
+        BEGIN SELECT RAISE(ABORT, 'a reply that was paid for is never rewritten'); END
+    """)
+    db.execute("""
+        CREATE TRIGGER ledger_keeps_usage BEFORE UPDATE OF usage ON ledger
+        WHEN OLD.usage IS NOT NULL
+        BEGIN SELECT RAISE(ABORT, 'what was paid for a reply is never rewritten'); END
     """)
 
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue
 RunStatus = Literal["running", "accepted", "rejected", "failed", "stopped"]
 Split = Literal["development", "confirmation", "report"]
 Arm = Literal["steered", "base", "prompt_only"]
-LedgerStatus = Literal["sent", "committed", "parsed"]
+LedgerStatus = Literal["sent", "refused", "committed", "parsed"]
 
 # SQLite has no NaN: it would come back as NULL, so it is None from the start.
 Measure = Annotated[float | None, AfterValidator(lambda x: None if x != x else x)]
@@ -52,7 +52,9 @@ class Record(BaseModel):
 
 
 _JSON_FIELDS = frozenset(
-    {"meta", "settings", "verdict", "plan", "details", "payload", "scores", "request", "usage"}
+    """
+    meta settings verdict plan details payload scores request expected usage
+    """.split()
 )
 
 
@@ -197,12 +199,37 @@ class RecallHit(BaseModel):
     coverage: float
 
 
+class Charge(Record):
+    """What a call costs, or several of them.
+
+    Attributes:
+        tokens: read and written by the paid model, cached ones included.
+        cost: in US dollars; None where a price is not known.
+    """
+
+    tokens: int = 0
+    cost: float | None = 0.0
+
+
+class Paid(Charge):
+    """What a run has spent on paid calls.
+
+    Attributes:
+        calls: that were paid, or may have been.
+    """
+
+    calls: int = 0
+
+
 class LedgerEntry(Record):
     """A call that cost, or may have cost, money.
 
     Attributes:
-        status: ``sent`` with no reply on record means that nobody knows whether it was paid.
+        status: ``sent`` with no reply on record means that nobody knows whether it was paid;
+            ``refused``, that it was not.
+        expected: what it may cost at most.
         response: the reply as it came.
+        usage: what it did cost; None until the reply was read.
     """
 
     key: str
@@ -212,9 +239,10 @@ class LedgerEntry(Record):
     attempt: int
     request_hash: str
     request: JsonValue
+    expected: Charge
     status: LedgerStatus
     response: str | None
-    usage: dict[str, JsonValue] | None
+    usage: Charge | None
     sent: str
     committed: str | None
     parsed: str | None
