@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from selfsteer.errors import BudgetError
@@ -11,7 +14,24 @@ _WORDS = {"money": "dollars"}
 
 
 class OutOfBudget(BudgetError):
-    """What comes next would go past a limit; the message says which, as part of a sentence."""
+    """What comes next would go past a limit; the message says which, as part of a sentence.
+
+    Args:
+        spent: what had been spent where it showed, and is on no record yet.
+    """
+
+    def __init__(self, shortage: str, spent: Mapping[str, float] | None = None) -> None:
+        super().__init__(shortage)
+        self.spent = spent or {}
+
+
+@contextmanager
+def keeping_account(spent: Mapping[str, float]) -> Iterator[None]:
+    """Let a shortage in this block say what was spent before it."""
+    try:
+        yield
+    except OutOfBudget as error:
+        raise OutOfBudget(str(error), spent) from error
 
 
 class Spent(BaseModel):

@@ -1,39 +1,21 @@
-"""The loop as a LangGraph graph: which node follows which, and how a run starts, stops and resumes.
+"""How a run starts, stops and resumes.
 
-recall -> propose -> collect -> extract -> plan_search <-> evaluate -> judge -> reflect, back to
-propose or on to confirm -> remember -> report. Every node may run again from its top after an
-interruption: what it adds to memory has keys that it computes again.
+Every node of the graph may run again from its top after an interruption: what it adds to memory has
+keys that it computes again.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from langgraph.checkpoint.sqlite import SqliteSaver
-from langgraph.graph import END, START, StateGraph
-from langgraph.runtime import Runtime
 
-from selfsteer.agents.budget import Spent
+from selfsteer.agents.checkpoints import checkpoints
 from selfsteer.agents.context import Context, Listener
 from selfsteer.agents.controller import Controller
-from selfsteer.agents.nodes.collect import collect
-from selfsteer.agents.nodes.confirm import confirm
-from selfsteer.agents.nodes.evaluate import evaluate
-from selfsteer.agents.nodes.extract import extract
-from selfsteer.agents.nodes.judge import judge
-from selfsteer.agents.nodes.plan_search import plan_search
-from selfsteer.agents.nodes.propose import propose
-from selfsteer.agents.nodes.recall import recall
-from selfsteer.agents.nodes.reflect import reflect
-from selfsteer.agents.nodes.remember import remember
-from selfsteer.agents.nodes.report import report
+from selfsteer.agents.graph import build_graph
 from selfsteer.agents.probes import deal_probes
 from selfsteer.agents.settings import RunSettings
 from selfsteer.agents.state import LoopState
@@ -42,8 +24,6 @@ from selfsteer.memory.records import Run
 from selfsteer.memory.store import Memory
 from selfsteer.steering.metrics.retention import CapabilityItem
 from selfsteer.steering.model import Student
-
-Node = Callable[[LoopState, Context], LoopState]
 
 # A round of 200 candidates in batches of 12 takes about 60 steps; the budget ends runs, not this.
 RECURSION_LIMIT = 10_000
@@ -142,7 +122,7 @@ def _drive(start: LoopState | None, context: Context) -> Run:
         "recursion_limit": RECURSION_LIMIT,
     }
     try:
-        with _checkpoints(context.memory.path) as saver:
+        with checkpoints(context.memory.path) as saver:
             graph = build_graph().compile(checkpointer=saver)
             if start is None and saver.get_tuple(config) is None:
                 # Killed before the first checkpoint: there is nothing to go on from but the start.
@@ -163,102 +143,3 @@ def _drive(start: LoopState | None, context: Context) -> Run:
         runs.finish(context.run_id, "failed", seconds=time.monotonic() - began)
         raise
     return ended
-
-
-@contextmanager
-def _checkpoints(database: Path) -> Iterator[SqliteSaver]:
-    """Checkpoints in a file beside the database; only plain JSON values are read back.
-
-    Raises:
-        MemoryFileError: the file is damaged or cannot be written.
-    """
-    path = database.with_name(f"{database.name}.checkpoints")
-    try:
-        with closing(sqlite3.connect(path, check_same_thread=False)) as connection:
-            yield SqliteSaver(connection, serde=JsonPlusSerializer(allowed_msgpack_modules=[]))
-    except sqlite3.Error as error:
-        raise MemoryFileError(
-            f"The checkpoints {path} cannot be used ({error}); make room on the disk, or delete "
-            "the file if it is damaged: a run that was stopped then begins anew."
-        ) from error
-
-
-def build_graph() -> StateGraph[LoopState, Context, LoopState, LoopState]:
-    """The nodes and the ways between them."""
-    graph = StateGraph(LoopState, context_schema=Context)
-    nodes: tuple[Node, ...] = (
-        recall,
-        propose,
-        collect,
-        extract,
-        plan_search,
-        evaluate,
-        judge,
-        reflect,
-        confirm,
-        remember,
-        report,
-    )
-    for node in nodes:
-        graph.add_node(node.__name__, _timed(node))
-    graph.add_edge(START, "recall")
-    graph.add_conditional_edges("recall", _after_recall, ["confirm", "propose"])
-    graph.add_edge("propose", "collect")
-    graph.add_conditional_edges("collect", _after_collect, ["extract", "reflect"])
-    graph.add_edge("extract", "plan_search")
-    graph.add_edge("plan_search", "evaluate")
-    graph.add_edge("evaluate", "judge")
-    graph.add_conditional_edges("judge", _after_judge, ["plan_search", "reflect"])
-    graph.add_conditional_edges(
-        "reflect", _after_reflect, ["propose", "plan_search", "confirm", "remember"]
-    )
-    graph.add_conditional_edges("confirm", _after_confirm, ["propose", "remember"])
-    graph.add_edge("remember", "report")
-    graph.add_edge("report", END)
-    return graph
-
-
-def _timed(node: Node) -> Any:
-    """Add up what a node says that it spent, and the time that it took."""
-
-    def run(state: LoopState, runtime: Runtime[Context]) -> LoopState:
-        began = time.monotonic()
-        update = node(state, runtime.context)
-        spent = Spent.model_validate(state.get("spent") or {})
-        minutes = (time.monotonic() - began) / 60
-        total = spent.plus(**(update.pop("spent", None) or {}), minutes=minutes)
-        return {**update, "spent": total.model_dump()}
-
-    return run
-
-
-def _after_recall(state: LoopState) -> str:
-    return "confirm" if state["recalled"] else "propose"
-
-
-def _after_collect(state: LoopState) -> str:
-    return "extract" if state["dataset_id"] else "reflect"
-
-
-def _after_judge(state: LoopState, runtime: Runtime[Context]) -> str:
-    """A round goes on until its finalists are judged, or the budget ends it."""
-    if state["stage"] == "finalists":
-        return "reflect"
-    spent = Spent.model_validate(state["spent"])
-    return "reflect" if runtime.context.settings.budget.exhausted(spent) else "plan_search"
-
-
-def _after_reflect(state: LoopState) -> str:
-    return {
-        "confirm": "confirm",
-        "narrow": "plan_search",
-        "revise_data": "propose",
-        "give_up": "remember",
-    }[state["decision"]["action"]]
-
-
-def _after_confirm(state: LoopState) -> str:
-    """A recalled vector that no longer holds starts the loop; any other failure ends the run."""
-    if state["recalled"] and state["verdict"]["status"] != "accepted":
-        return "propose"
-    return "remember"

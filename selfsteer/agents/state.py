@@ -30,6 +30,7 @@ class LoopState(TypedDict, total=False):
         finalists: `CandidateResult`s of the last look.
         history: `RoundSummary` of every round.
         decision: the last `Decision`.
+        shortage: which limit of the budget is reached, in words; None while there is room.
         recalled: vector id and plan of a remembered run that is being tried; None otherwise.
         verdict: the run's conclusion.
         spent: `Spent`.
@@ -51,6 +52,7 @@ class LoopState(TypedDict, total=False):
     finalists: list[dict[str, Any]]
     history: list[dict[str, Any]]
     decision: dict[str, Any]
+    shortage: str | None
     recalled: dict[str, Any] | None
     verdict: dict[str, Any]
     spent: dict[str, Any]

@@ -17,6 +17,7 @@ def recall(state: LoopState, context: Context) -> LoopState:
         "round": 0,
         "history": [],
         "recalled": None,
+        "shortage": None,
     }
     if not context.settings.use_memory:
         return start

@@ -26,6 +26,9 @@ _NAMES = {
     "rounds": "--budget-rounds",
     "candidates": "--budget-candidates",
     "generated_tokens": "--budget-tokens",
+    "controller_calls": "--budget-calls",
+    "controller_tokens": "--budget-controller-tokens",
+    "money": "--budget-money",
     "minutes": "--budget-minutes",
     **{
         name: f"--{name}"
@@ -62,6 +65,15 @@ def run(
     budget_rounds: Annotated[int | None, typer.Option(help="Limit of rounds.")] = None,
     budget_candidates: Annotated[int | None, typer.Option(help="Limit of candidates.")] = None,
     budget_tokens: Annotated[int | None, typer.Option(help="Limit of generated tokens.")] = None,
+    budget_calls: Annotated[
+        int | None, typer.Option(help="Limit of calls to a paid controller.")
+    ] = None,
+    budget_controller_tokens: Annotated[
+        int | None, typer.Option(help="Limit of tokens that a paid controller reads and writes.")
+    ] = None,
+    budget_money: Annotated[
+        float | None, typer.Option(help="Limit of US dollars for a paid controller.")
+    ] = None,
     budget_minutes: Annotated[float | None, typer.Option(help="Limit of minutes.")] = None,
     seed: options.Seed = 0,
     no_memory: Annotated[
@@ -77,6 +89,9 @@ def run(
         "rounds": budget_rounds,
         "candidates": budget_candidates,
         "generated_tokens": budget_tokens,
+        "controller_calls": budget_calls,
+        "controller_tokens": budget_controller_tokens,
+        "money": budget_money,
         "minutes": budget_minutes,
     }
     thresholds = {
