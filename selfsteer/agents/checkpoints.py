@@ -29,3 +29,9 @@ def checkpoints(database: Path) -> Iterator[SqliteSaver]:
             f"The checkpoints {path} cannot be used ({error}); make room on the disk, or delete "
             "the file if it is damaged: a run that was stopped then begins anew."
         ) from error
+
+
+def threads(saver: SqliteSaver) -> set[str]:
+    """The runs that have checkpoints."""
+    with saver.cursor(transaction=False) as cursor:
+        return {row[0] for row in cursor.execute("SELECT DISTINCT thread_id FROM checkpoints")}

@@ -11,20 +11,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.sqlite import SqliteSaver
 
-from selfsteer.agents.checkpoints import checkpoints
+from selfsteer.agents.checkpoints import checkpoints, threads
 from selfsteer.agents.context import Context, Listener
 from selfsteer.agents.controller import Controller
 from selfsteer.agents.graph import build_graph
+from selfsteer.agents.paid_calls import CallInDoubt
 from selfsteer.agents.probes import deal_probes
 from selfsteer.agents.settings import RunSettings
 from selfsteer.agents.state import LoopState
 from selfsteer.errors import MemoryFileError
 from selfsteer.memory.records import Run
 from selfsteer.memory.store import Memory
+from selfsteer.steering.extraction.registry import check_method
 from selfsteer.steering.metrics.retention import CapabilityItem
 from selfsteer.steering.model import Student
 
+ENDED = ("accepted", "rejected")
 # A round of 200 candidates in batches of 12 takes about 60 steps; the budget ends runs, not this.
 RECURSION_LIMIT = 10_000
 
@@ -41,19 +45,25 @@ def run_goal(
     *,
     capability: Sequence[CapabilityItem] = (),
     listener: Listener = _quiet,
+    run_id: str | None = None,
 ) -> Run:
     """Run the loop for one goal from the start.
 
     Args:
         capability: questions that retention is measured on; none leaves retention unmeasured.
         listener: told of every event.
+        run_id: from `fresh_id`, for a controller that had to know who pays; None for a fresh one.
 
     Returns:
         the run as it stands in memory, with its verdict.
 
     Raises:
+        VectorError: an unknown method of extraction; there is no run then.
+        CallInDoubt: passed on after the run is marked as stopped; `resume_run` goes on, with a
+            controller that asks again.
         KeyboardInterrupt: passed on after the run is marked as stopped; `resume_run` goes on.
     """
+    check_method(settings.method)
     run = memory.runs.start(
         settings.goal.text,
         student=student.name,
@@ -61,6 +71,8 @@ def run_goal(
         controller=controller.name,
         seed=settings.seed,
         settings=settings.model_dump(mode="json"),
+        model=controller.model,
+        run_id=run_id,
     )
     context = _context(run.id, settings, student, controller, memory, capability, listener)
     return _drive({"run_id": run.id}, context)
@@ -78,7 +90,8 @@ def resume_run(
     """Go on with a run that was stopped or killed, from its last finished node.
 
     Raises:
-        MemoryFileError: no such run, a run that ended, or one of another student.
+        MemoryFileError: no such run, a run that ended, or one of another student or controller.
+        VectorError: an unknown method of extraction.
     """
     run = memory.runs.get(run_id)
     if run.fingerprint != student.fingerprint:
@@ -86,10 +99,21 @@ def resume_run(
             f"Run {run_id} steers {run.student} ({run.fingerprint[:12]}), not {student.name} "
             f"({student.fingerprint[:12]}); resume it with the student it began with."
         )
-    memory.runs.resume(run_id)
+    if (run.controller, run.model) != (controller.name, controller.model):
+        raise MemoryFileError(
+            f"Run {run_id} is decided by {_named(run.controller, run.model)}, not by "
+            f"{_named(controller.name, controller.model)}; resume it with the controller it began "
+            "with."
+        )
     settings = RunSettings.model_validate(run.settings)
+    check_method(settings.method)
+    memory.runs.resume(run_id)
     context = _context(run_id, settings, student, controller, memory, capability, listener)
     return _drive(None, context)
+
+
+def _named(controller: str, model: str | None) -> str:
+    return controller if model is None else f"{controller} with {model}"
 
 
 def _context(
@@ -123,6 +147,7 @@ def _drive(start: LoopState | None, context: Context) -> Run:
     }
     try:
         with checkpoints(context.memory.path) as saver:
+            _prune(saver, context)
             graph = build_graph().compile(checkpointer=saver)
             if start is None and saver.get_tuple(config) is None:
                 # Killed before the first checkpoint: there is nothing to go on from but the start.
@@ -136,10 +161,17 @@ def _drive(start: LoopState | None, context: Context) -> Run:
             ended = runs.finish(context.run_id, status, seconds=time.monotonic() - began)
             # Only now: a run that is killed before it is marked as ended has to find its end here.
             saver.delete_thread(context.run_id)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, CallInDoubt):
         runs.finish(context.run_id, "stopped", seconds=time.monotonic() - began)
         raise
     except BaseException:
         runs.finish(context.run_id, "failed", seconds=time.monotonic() - began)
         raise
     return ended
+
+
+def _prune(saver: SqliteSaver, context: Context) -> None:
+    """Drop the checkpoints of runs that were killed between their end and this clearing up."""
+    ended = {run.id for run in context.memory.runs.all() if run.status in ENDED}
+    for run_id in ended & threads(saver):
+        saver.delete_thread(run_id)

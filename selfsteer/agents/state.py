@@ -32,6 +32,7 @@ class LoopState(TypedDict, total=False):
         decision: the last `Decision`.
         shortage: which limit of the budget is reached, in words; None while there is room.
         recalled: vector id and plan of a remembered run that is being tried; None otherwise.
+        replaces: id of the remembered plan of the same goal that no longer holds.
         verdict: the run's conclusion.
         spent: `Spent`.
     """
@@ -54,6 +55,7 @@ class LoopState(TypedDict, total=False):
     decision: dict[str, Any]
     shortage: str | None
     recalled: dict[str, Any] | None
+    replaces: int
     verdict: dict[str, Any]
     spent: dict[str, Any]
 

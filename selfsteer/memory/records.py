@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue
 
-RunStatus = Literal["running", "accepted", "rejected", "failed", "stopped"]
+RunStatus = Literal["running", "waiting", "accepted", "rejected", "failed", "stopped"]
 Split = Literal["development", "confirmation", "report"]
 Arm = Literal["steered", "base", "prompt_only"]
 LedgerStatus = Literal["sent", "refused", "committed", "parsed"]
@@ -53,7 +53,7 @@ class Record(BaseModel):
 
 _JSON_FIELDS = frozenset(
     """
-    meta settings verdict plan details payload scores request expected usage
+    meta settings verdict plan details payload scores thresholds request expected usage
     """.split()
 )
 
@@ -81,6 +81,7 @@ class Run(Record):
     """All rounds for one goal.
 
     Attributes:
+        model: that the controller pays for; None where it pays for none.
         verdict: what was concluded, and ``verdict_stored`` when; None while the run is undecided.
         seconds: spent so far, over all stretches of a run that was resumed.
     """
@@ -90,6 +91,7 @@ class Run(Record):
     student: str
     fingerprint: str
     controller: str
+    model: str | None = None
     seed: int
     settings: dict[str, JsonValue]
     status: RunStatus = "running"
@@ -179,6 +181,21 @@ class Remembered(Record):
     scores: dict[str, JsonValue]
     fingerprint: str
     supersedes: int | None
+    created: str
+
+
+class Doubt(Record):
+    """A run that could not confirm a remembered plan.
+
+    Attributes:
+        thresholds: what was asked of it.
+        scores: what it scored.
+    """
+
+    remembered_id: int
+    run_id: str
+    thresholds: dict[str, JsonValue]
+    scores: dict[str, JsonValue]
     created: str
 
 

@@ -48,9 +48,19 @@ def confirm(state: LoopState, context: Context) -> LoopState:
         **result.model_dump(),
         **details,
     }
+    if recalled and not passed:
+        context.memory.doubt(
+            recalled["id"],
+            context.run_id,
+            thresholds=context.goal.thresholds.model_dump(),
+            scores=result.model_dump(),
+        )
     split = "recall" if recalled else "confirmation"
     context.emit("confirmed", f"confirm/{split}", {"split": split, **verdict})
-    return {"verdict": verdict, "spent": {"candidates": 1, **spent}}
+    update: LoopState = {"verdict": verdict, "spent": {"candidates": 1, **spent}}
+    if recalled and recalled["exact"] and not passed:
+        update["replaces"] = recalled["id"]
+    return update
 
 
 def _per_prompt(context: Context, *, recalled: bool) -> int:

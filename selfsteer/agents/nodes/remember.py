@@ -32,6 +32,7 @@ def remember(state: LoopState, context: Context) -> LoopState:
             plan=plan_of(vector, spec).describe(),
             scores=scores,
             fingerprint=context.student.fingerprint,
+            supersedes=state.get("replaces"),
         )
     context.emit(
         "verdict", "verdict", {**verdict, "spent": spent_in_all(state, context).model_dump()}
