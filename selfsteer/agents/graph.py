@@ -2,7 +2,8 @@
 
 recall -> propose -> collect -> extract -> plan_search <-> evaluate -> judge -> reflect, back to
 propose or on to confirm -> remember -> report. A budget that is used up leads to run_out from
-wherever that shows, and from there on to confirm or to the end.
+wherever that shows, and from there on to confirm or to the end. Where a person wants to approve
+them, approve_data stands before extract and approve_plan before confirm.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from langgraph.runtime import Runtime
 
 from selfsteer.agents.budget import OutOfBudget
 from selfsteer.agents.context import Context
+from selfsteer.agents.nodes.approve import approve_data, approve_plan
 from selfsteer.agents.nodes.collect import collect
 from selfsteer.agents.nodes.confirm import confirm
 from selfsteer.agents.nodes.evaluate import evaluate
@@ -42,6 +44,8 @@ OTHERS: tuple[Node, ...] = (
     judge,
     reflect,
     run_out,
+    approve_data,
+    approve_plan,
     confirm,
     remember,
     report,
@@ -56,17 +60,23 @@ def build_graph() -> StateGraph[LoopState, Context, LoopState, LoopState]:
     for node in OTHERS:
         graph.add_node(node.__name__, _counted(node, opens=False))
     graph.add_edge(START, "recall")
-    graph.add_conditional_edges("recall", _after_recall, ["confirm", "propose"])
+    graph.add_conditional_edges("recall", _after_recall, ["approve_plan", "confirm", "propose"])
     graph.add_conditional_edges("propose", _unless_short("collect"), ["collect", "run_out"])
-    graph.add_conditional_edges("collect", _after_collect, ["extract", "reflect", "run_out"])
+    graph.add_conditional_edges(
+        "collect", _after_collect, ["approve_data", "extract", "reflect", "run_out"]
+    )
+    graph.add_conditional_edges("approve_data", _unless_refused("extract"), ["extract", "remember"])
     graph.add_edge("extract", "plan_search")
     graph.add_conditional_edges("plan_search", _unless_short("evaluate"), ["evaluate", "run_out"])
     graph.add_edge("evaluate", "judge")
     graph.add_conditional_edges("judge", _after_judge, ["plan_search", "reflect", "run_out"])
     graph.add_conditional_edges(
-        "reflect", _after_reflect, ["propose", "plan_search", "confirm", "remember", "run_out"]
+        "reflect",
+        _after_reflect,
+        ["propose", "plan_search", "approve_plan", "confirm", "remember", "run_out"],
     )
-    graph.add_conditional_edges("run_out", _after_run_out, ["confirm", "remember"])
+    graph.add_conditional_edges("run_out", _after_run_out, ["approve_plan", "confirm", "remember"])
+    graph.add_conditional_edges("approve_plan", _unless_refused("confirm"), ["confirm", "remember"])
     graph.add_conditional_edges("confirm", _after_confirm, ["propose", "remember"])
     graph.add_edge("remember", "report")
     graph.add_edge("report", END)
@@ -100,12 +110,27 @@ def _unless_short(following: str) -> Callable[[LoopState], str]:
     return after
 
 
-def _after_recall(state: LoopState) -> str:
-    return "confirm" if state["recalled"] else "propose"
+def _unless_refused(following: str) -> Callable[[LoopState], str]:
+    def after(state: LoopState) -> str:
+        return "remember" if state.get("refused") else following
+
+    return after
 
 
-def _after_collect(state: LoopState) -> str:
-    return _unless_short("extract" if state["dataset_id"] else "reflect")(state)
+def _to_confirm(runtime: Runtime[Context]) -> str:
+    return "approve_plan" if "plan" in runtime.context.settings.approve else "confirm"
+
+
+def _after_recall(state: LoopState, runtime: Runtime[Context]) -> str:
+    return _to_confirm(runtime) if state["recalled"] else "propose"
+
+
+def _after_collect(state: LoopState, runtime: Runtime[Context]) -> str:
+    if state.get("shortage"):
+        return "run_out"
+    if not state["dataset_id"]:
+        return "reflect"
+    return "approve_data" if "data" in runtime.context.settings.approve else "extract"
 
 
 def _after_judge(state: LoopState) -> str:
@@ -113,19 +138,19 @@ def _after_judge(state: LoopState) -> str:
     return _unless_short("reflect" if state["stage"] == "finalists" else "plan_search")(state)
 
 
-def _after_reflect(state: LoopState) -> str:
+def _after_reflect(state: LoopState, runtime: Runtime[Context]) -> str:
     if state.get("shortage"):
         return "run_out"
     return {
-        "confirm": "confirm",
+        "confirm": _to_confirm(runtime),
         "narrow": "plan_search",
         "revise_data": "propose",
         "give_up": "remember",
     }[state["decision"]["action"]]
 
 
-def _after_run_out(state: LoopState) -> str:
-    return "confirm" if state["decision"]["action"] == "confirm" else "remember"
+def _after_run_out(state: LoopState, runtime: Runtime[Context]) -> str:
+    return _to_confirm(runtime) if state["decision"]["action"] == "confirm" else "remember"
 
 
 def _after_confirm(state: LoopState) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.sqlite import SqliteSaver
 
+from selfsteer.agents.approval import ASKED, Asked, check_answered
 from selfsteer.agents.checkpoints import checkpoints, threads
 from selfsteer.agents.context import Context, Listener
 from selfsteer.agents.controller import Controller
@@ -28,6 +29,7 @@ from selfsteer.steering.extraction.registry import check_method
 from selfsteer.steering.metrics.retention import CapabilityItem
 from selfsteer.steering.model import Student
 
+INTERRUPT = "__interrupt__"  # where LangGraph puts what a node waits for
 ENDED = ("accepted", "rejected")
 # A round of 200 candidates in batches of 12 takes about 60 steps; the budget ends runs, not this.
 RECURSION_LIMIT = 10_000
@@ -55,7 +57,7 @@ def run_goal(
         run_id: from `fresh_id`, for a controller that had to know who pays; None for a fresh one.
 
     Returns:
-        the run as it stands in memory, with its verdict.
+        the run as it stands in memory, with its verdict, or waiting for approval.
 
     Raises:
         VectorError: an unknown method of extraction; there is no run then.
@@ -90,7 +92,8 @@ def resume_run(
     """Go on with a run that was stopped or killed, from its last finished node.
 
     Raises:
-        MemoryFileError: no such run, a run that ended, or one of another student or controller.
+        MemoryFileError: no such run, a run that ended, one of another student or controller, or
+            one that waits for an answer.
         VectorError: an unknown method of extraction.
     """
     run = memory.runs.get(run_id)
@@ -105,6 +108,8 @@ def resume_run(
             f"{_named(controller.name, controller.model)}; resume it with the controller it began "
             "with."
         )
+    if run.status == "waiting":
+        check_answered(memory, run_id)
     settings = RunSettings.model_validate(run.settings)
     check_method(settings.method)
     memory.runs.resume(run_id)
@@ -157,6 +162,11 @@ def _drive(start: LoopState | None, context: Context) -> Run:
                     "started", "started", {"run": context.run_id, "goal": context.goal.text}
                 )
             final = graph.invoke(start, config, context=context, durability="sync")
+            if INTERRUPT in final:
+                asked = Asked.model_validate(final[INTERRUPT][0].value)
+                key = f"{ASKED}/{asked.occasion}"
+                context.emit(ASKED, key, asked.model_dump(mode="json"))
+                return runs.finish(context.run_id, "waiting", seconds=time.monotonic() - began)
             status = final["verdict"]["status"]
             ended = runs.finish(context.run_id, status, seconds=time.monotonic() - began)
             # Only now: a run that is killed before it is marked as ended has to find its end here.

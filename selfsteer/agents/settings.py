@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
 
+from selfsteer.agents.approval import What
 from selfsteer.agents.budget import Budget
 from selfsteer.agents.types import Goal
 
@@ -52,6 +53,7 @@ class RunSettings(BaseModel):
         use_memory: whether a remembered vector may be recalled.
         strengths: lowest and highest strength of the search for `add`, in residual norms; None
             leaves the range to the controller.
+        approve: what a person has to approve before the run goes on with it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +67,7 @@ class RunSettings(BaseModel):
     temperature: float = Field(default=0.8, ge=0)
     use_memory: bool = True
     strengths: tuple[float, float] | None = None
+    approve: frozenset[What] = frozenset()
 
     @field_validator("strengths")
     @classmethod
@@ -72,3 +75,7 @@ class RunSettings(BaseModel):
         if strengths is not None and not 0 < strengths[0] < strengths[1] < math.inf:
             raise ValueError("the strengths must be two numbers above 0, the lower one first")
         return strengths
+
+    @field_serializer("approve")
+    def _in_order(self, approve: frozenset[What]) -> list[What]:
+        return sorted(approve)

@@ -33,6 +33,7 @@ class LoopState(TypedDict, total=False):
         shortage: which limit of the budget is reached, in words; None while there is room.
         recalled: vector id and plan of a remembered run that is being tried; None otherwise.
         replaces: id of the remembered plan of the same goal that no longer holds.
+        refused: a person has refused what was to be approved.
         verdict: the run's conclusion.
         spent: `Spent`.
     """
@@ -56,6 +57,7 @@ class LoopState(TypedDict, total=False):
     shortage: str | None
     recalled: dict[str, Any] | None
     replaces: int
+    refused: bool
     verdict: dict[str, Any]
     spent: dict[str, Any]
 

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from selfsteer import __version__
-from selfsteer.app.commands import demo, doctor, generate, history, run, vectors
+from selfsteer.app.commands import approve, demo, doctor, generate, history, run, vectors
 from selfsteer.app.output import literal, plain_warnings, stderr
 from selfsteer.errors import SelfsteerError
 
@@ -57,6 +57,7 @@ def _common(
 app.command()(demo.demo)
 app.command()(run.run)
 app.command()(run.resume)
+app.command()(approve.approve)
 app.command()(history.runs)
 app.command()(history.report)
 app.command()(vectors.vectors)

@@ -17,9 +17,11 @@ from selfsteer.app.settings import AppSettings
 from selfsteer.errors import BudgetError, MemoryFileError, SelfsteerError
 
 if TYPE_CHECKING:
+    from selfsteer.agents.approval import What
     from selfsteer.agents.settings import RunSettings
     from selfsteer.memory.records import Run
 
+WAITING = 3  # exit code
 # What people call the fields of the settings.
 _NAMES = {
     "text": "GOAL",
@@ -75,6 +77,10 @@ def run(
         float | None, typer.Option(help="Limit of US dollars for a paid controller.")
     ] = None,
     budget_minutes: Annotated[float | None, typer.Option(help="Limit of minutes.")] = None,
+    approve: Annotated[
+        str | None,
+        typer.Option(metavar="data,plan", help="What waits for `selfsteer approve`, by commas."),
+    ] = None,
     on_ambiguous: options.OnAmbiguous = "ask",
     seed: options.Seed = 0,
     no_memory: Annotated[
@@ -85,7 +91,8 @@ def run(
     dtype: options.Dtype = None,
     json_: options.Json = False,
 ) -> None:
-    """Steer a student towards a goal; exit code 0 if the goal is reached, 1 if it is not."""
+    """Steer a student towards a goal; exit code 0 if the goal is reached, 1 if it is not, 3 if the
+    run waits for approval."""
     limits = {
         "rounds": budget_rounds,
         "candidates": budget_candidates,
@@ -101,7 +108,9 @@ def run(
         "broken": broken,
         "retention": retention,
     }
-    settings = _settings(goal, limits, thresholds, strengths, seed, use_memory=not no_memory)
+    settings = _settings(
+        goal, limits, thresholds, strengths, seed, use_memory=not no_memory, approve=approve
+    )
     check_controller(controller)
     from selfsteer.agents.loop import run_goal
     from selfsteer.app.inputs import Inputs
@@ -150,6 +159,7 @@ def resume(
     json_: options.Json = False,
 ) -> None:
     """Go on with a run that was stopped; exit codes as those of `run`."""
+    from selfsteer.agents.approval import check_answered
     from selfsteer.agents.loop import resume_run
     from selfsteer.agents.settings import RunSettings
     from selfsteer.app.inputs import Inputs
@@ -158,6 +168,8 @@ def resume(
     with open_memory(db) as memory:
         stopped = memory.runs.get(run_id)
         _check_unfinished(stopped)
+        if stopped.status == "waiting":
+            check_answered(memory, run_id)
         inputs = Inputs.of_run(memory, stopped)
         model = load_student(student or inputs.student, device or inputs.device, inputs.dtype)
         settings = RunSettings.model_validate(stopped.settings)
@@ -192,6 +204,19 @@ def parse_strengths(text: str) -> tuple[float, float]:
     return low, high
 
 
+def parse_approve(text: str) -> frozenset[What]:
+    """Read `data`, `plan` or both with a comma between them.
+
+    Raises:
+        SelfsteerError: something else.
+    """
+    known: dict[str, What] = {"data": "data", "plan": "plan"}
+    names = [name.strip() for name in text.split(",")]
+    if not all(name in known for name in names):
+        raise SelfsteerError(f"--approve must be data, plan or data,plan, not {text!r}.")
+    return frozenset(known[name] for name in names)
+
+
 def _settings(
     goal: str,
     limits: Mapping[str, float | None],
@@ -200,9 +225,11 @@ def _settings(
     seed: int,
     *,
     use_memory: bool,
+    approve: str | None,
 ) -> RunSettings:
     """The settings of a run; refuses what makes no sense before anything is loaded."""
     bounds = None if strengths is None else parse_strengths(strengths)
+    approved = frozenset() if approve is None else parse_approve(approve)
     from pydantic import ValidationError
 
     from selfsteer.agents.budget import Budget
@@ -216,7 +243,12 @@ def _settings(
     try:
         wanted = Goal(text=goal, thresholds=Thresholds.model_validate(_given(thresholds)))
         return RunSettings(
-            goal=wanted, budget=budget, seed=seed, use_memory=use_memory, strengths=bounds
+            goal=wanted,
+            budget=budget,
+            seed=seed,
+            use_memory=use_memory,
+            strengths=bounds,
+            approve=approved,
         )
     except ValidationError as error:
         raise SelfsteerError(explain(error, _NAMES)) from error
@@ -237,7 +269,9 @@ def _check_unfinished(stopped: Run) -> None:
 def _conclude(ended: Run, *, json_: bool) -> None:
     """Print what a run came to, and set the exit code."""
     verdict: dict[str, Any] = ended.verdict or {}
-    if json_:
+    if ended.status == "waiting" and not json_:
+        stdout().print(literal(f"waiting for approval; look with: selfsteer approve {ended.id}"))
+    elif json_:
         print_json(
             {
                 "run": ended.id,
@@ -262,4 +296,4 @@ def _conclude(ended: Run, *, json_: bool) -> None:
             )
         console.print(literal(f"{ended.seconds:.1f} s; for a page: selfsteer report {ended.id}"))
     if ended.status != "accepted":
-        raise typer.Exit(1)
+        raise typer.Exit(WAITING if ended.status == "waiting" else 1)

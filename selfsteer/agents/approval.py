@@ -1,0 +1,153 @@
+"""What a run asks a person, and what the person answers: both are events of the run.
+
+The answer is on record before the run goes on, so that a run which is killed there finds it again.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from selfsteer.agents.types import CandidateResult, CandidateSpec, Record, Text
+from selfsteer.errors import ControllerError, MemoryFileError
+from selfsteer.memory.store import Memory
+from selfsteer.steering.datasets import ContrastiveDataset
+
+What = Literal["data", "plan"]
+ASKED, ANSWERED = "waiting", "answered"
+
+
+class Asked(Record):
+    """What a run waits for.
+
+    Attributes:
+        occasion: names the question within the run.
+        what: the kind of thing that is to be approved.
+        dataset: id of the pairs that are to be learned from.
+        candidate: the plan that is to be confirmed.
+        measured: what is known of it from development probes; None for a remembered plan.
+        vectors: ids of the vectors that a plan may use, by site.
+        reason: why it was chosen.
+    """
+
+    occasion: str
+    what: What
+    dataset: str | None = None
+    candidate: CandidateSpec | None = None
+    measured: CandidateResult | None = None
+    vectors: dict[str, str] = Field(default={})
+    reason: str = ""
+
+
+class Answer(Record):
+    """What a person says to it.
+
+    Attributes:
+        occasion: of the question.
+        answer: accepted as it is, replaced, or refused, which ends the run.
+        dataset, candidate: what replaces it.
+        reason: why it was refused.
+    """
+
+    occasion: str
+    answer: Literal["accept", "edit", "refuse"]
+    dataset: str | None = None
+    candidate: CandidateSpec | None = None
+    reason: str = ""
+
+
+def question_of(memory: Memory, run_id: str) -> Asked:
+    """What a run waits for.
+
+    Raises:
+        MemoryFileError: no such run, or one that waits for nothing.
+    """
+    run = memory.runs.get(run_id)
+    asked = [event for event in memory.runs.events(run_id) if event.kind == ASKED]
+    if run.status != "waiting" or not asked:
+        raise MemoryFileError(f"Run {run_id} waits for no approval; it is {run.status}.")
+    return Asked.model_validate(asked[-1].payload)
+
+
+def answer_to(memory: Memory, run_id: str, occasion: str) -> Answer | None:
+    """What was answered; None while there is no answer."""
+    for event in memory.runs.events(run_id):
+        if event.kind == ANSWERED and event.payload["occasion"] == occasion:
+            return Answer.model_validate(event.payload)
+    return None
+
+
+def accept(memory: Memory, run_id: str) -> Answer:
+    """Let a run go on with what it asked about; the first answer stays.
+
+    Raises:
+        MemoryFileError: the run waits for nothing, or was answered otherwise.
+    """
+    return _answer(memory, run_id, Answer(occasion=_open(memory, run_id), answer="accept"))
+
+
+def refuse(memory: Memory, run_id: str, reason: Text) -> Answer:
+    """Let a run end without what it asked about; errors as those of `accept`."""
+    answer = Answer(occasion=_open(memory, run_id), answer="refuse", reason=reason)
+    return _answer(memory, run_id, answer)
+
+
+def replace_data(memory: Memory, run_id: str, dataset: ContrastiveDataset) -> Answer:
+    """Let a run learn from other pairs; errors as those of `accept`."""
+    dataset_id = memory.put_dataset(dataset)
+    answer = Answer(occasion=_open(memory, run_id), answer="edit", dataset=dataset_id)
+    return _answer(memory, run_id, answer)
+
+
+def replace_plan(memory: Memory, run_id: str, candidate: CandidateSpec) -> Answer:
+    """Let a run confirm another plan.
+
+    Raises:
+        MemoryFileError: as `accept` does.
+        ControllerError: the run has no vector for that plan.
+    """
+    vectors = question_of(memory, run_id).vectors
+    if candidate.site not in vectors:
+        raise ControllerError(
+            f"Run {run_id} has no vector for site {candidate.site}; it has some for "
+            f"{', '.join(vectors)}."
+        )
+    layers = memory.get_vector(vectors[candidate.site]).layers
+    if candidate.layer not in layers:
+        raise ControllerError(
+            f"The vector for site {candidate.site} has no layer {candidate.layer}; it has "
+            f"{', '.join(map(str, layers))}."
+        )
+    answer = Answer(occasion=_open(memory, run_id), answer="edit", candidate=candidate)
+    return _answer(memory, run_id, answer)
+
+
+def check_answered(memory: Memory, run_id: str) -> None:
+    """Refuse to go on with a run that still waits.
+
+    Raises:
+        MemoryFileError: nobody has answered yet.
+    """
+    asked = question_of(memory, run_id)
+    if answer_to(memory, run_id, asked.occasion) is None:
+        raise MemoryFileError(
+            f"Run {run_id} waits for somebody to approve its {asked.what}; `selfsteer approve "
+            f"{run_id}` shows it."
+        )
+
+
+def _open(memory: Memory, run_id: str) -> str:
+    return question_of(memory, run_id).occasion
+
+
+def _answer(memory: Memory, run_id: str, answer: Answer) -> Answer:
+    key = f"{ANSWERED}/{answer.occasion}"
+    memory.runs.add_event(run_id, ANSWERED, answer.model_dump(mode="json"), key=key)
+    stored = answer_to(memory, run_id, answer.occasion)
+    if stored != answer:
+        said = "nothing" if stored is None else stored.answer
+        raise MemoryFileError(
+            f"Run {run_id} was answered before ({said}); `selfsteer resume {run_id}` goes on."
+        )
+    return answer

@@ -1,0 +1,74 @@
+"""Let a person look: at the pairs before they are learned from, at the plan before its last look.
+
+The interrupt is alone in its node, which runs again from its top once there is an answer.
+"""
+
+from __future__ import annotations
+
+from langgraph.types import interrupt
+
+from selfsteer.agents.approval import Answer, Asked, answer_to
+from selfsteer.agents.context import Context
+from selfsteer.agents.state import LoopState
+from selfsteer.agents.types import CandidateResult, CandidateSpec, Decision, RoundSummary
+
+
+def approve_data(state: LoopState, context: Context) -> LoopState:
+    """Wait until somebody has approved the round's pairs."""
+    asked = Asked(occasion=f"data/{state['round']}", what="data", dataset=state["dataset_id"])
+    answer = _wait(asked, context)
+    if answer.answer == "refuse":
+        return _refused(answer, asked)
+    if answer.dataset is None:
+        return {}
+    kept = len(context.memory.get_dataset(answer.dataset).pairs)
+    return {
+        "dataset_id": answer.dataset,
+        "pairs": {"kept": kept, "sampled": max(kept, state["pairs"]["sampled"])},
+    }
+
+
+def approve_plan(state: LoopState, context: Context) -> LoopState:
+    """Wait until somebody has approved the plan that is to be confirmed."""
+    recalled = state["recalled"]
+    decision = None if recalled else Decision.model_validate(state["decision"])
+    spec = CandidateSpec.model_validate(recalled["spec"]) if recalled else None
+    asked = Asked(
+        occasion="plan/recalled" if recalled else "plan/chosen",
+        what="plan",
+        candidate=decision.candidate if decision else spec,
+        measured=_measured(state, decision),
+        vectors=state["vector_ids"],
+        reason=decision.reason if decision else "It met the same or a similar goal before.",
+    )
+    answer = _wait(asked, context)
+    if answer.answer == "refuse":
+        return _refused(answer, asked)
+    if answer.candidate is None:
+        return {}
+    chosen = answer.candidate.model_dump()
+    if recalled:
+        return {"recalled": {**recalled, "spec": chosen}}
+    return {"decision": {**state["decision"], "candidate": chosen}}
+
+
+def _wait(asked: Asked, context: Context) -> Answer:
+    answer = answer_to(context.memory, context.run_id, asked.occasion)
+    if answer is None:
+        # Raises: the run ends here for now. With an answer on record it does not come this far.
+        interrupt(asked.model_dump(mode="json"))
+        raise AssertionError("a run goes on only after it was answered")
+    return answer
+
+
+def _refused(answer: Answer, asked: Asked) -> LoopState:
+    reason = f"The {asked.what} was refused: {answer.reason}"
+    decision = Decision(action="give_up", reason=reason)
+    return {"refused": True, "decision": decision.model_dump(mode="json"), "verdict": {}}
+
+
+def _measured(state: LoopState, decision: Decision | None) -> CandidateResult | None:
+    """What a round measured of the plan that it chose."""
+    bests = (RoundSummary.model_validate(row).best for row in state["history"])
+    chosen = decision.candidate if decision else None
+    return next((best for best in bests if best is not None and best.spec() == chosen), None)
