@@ -12,6 +12,8 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.errors import GraphDrained
+from langgraph.runtime import RunControl
 
 from selfsteer.agents.approval import ASKED, Asked, check_answered
 from selfsteer.agents.checkpoints import checkpoints, threads
@@ -47,6 +49,7 @@ def run_goal(
     *,
     capability: Sequence[CapabilityItem] = (),
     listener: Listener = _quiet,
+    control: RunControl | None = None,
     run_id: str | None = None,
 ) -> Run:
     """Run the loop for one goal from the start.
@@ -54,10 +57,12 @@ def run_goal(
     Args:
         capability: questions that retention is measured on; none leaves retention unmeasured.
         listener: told of every event.
+        control: asks the run to stop once its current node is done.
         run_id: from `fresh_id`, for a controller that had to know who pays; None for a fresh one.
 
     Returns:
-        the run as it stands in memory, with its verdict, or waiting for approval.
+        the run as it stands in memory, with its verdict, waiting for approval, or stopped as
+        `control` asked.
 
     Raises:
         VectorError: an unknown method of extraction; there is no run then.
@@ -77,7 +82,7 @@ def run_goal(
         run_id=run_id,
     )
     context = _context(run.id, settings, student, controller, memory, capability, listener)
-    return _drive({"run_id": run.id}, context)
+    return _drive({"run_id": run.id}, context, control)
 
 
 def resume_run(
@@ -88,6 +93,7 @@ def resume_run(
     *,
     capability: Sequence[CapabilityItem] = (),
     listener: Listener = _quiet,
+    control: RunControl | None = None,
 ) -> Run:
     """Go on with a run that was stopped or killed, from its last finished node.
 
@@ -114,7 +120,7 @@ def resume_run(
     check_method(settings.method)
     memory.runs.resume(run_id)
     context = _context(run_id, settings, student, controller, memory, capability, listener)
-    return _drive(None, context)
+    return _drive(None, context, control)
 
 
 def _named(controller: str, model: str | None) -> str:
@@ -142,7 +148,7 @@ def _context(
     )
 
 
-def _drive(start: LoopState | None, context: Context) -> Run:
+def _drive(start: LoopState | None, context: Context, control: RunControl | None) -> Run:
     """Run the graph to its end; whatever ends it, the run's row says so."""
     began = time.monotonic()
     runs = context.memory.runs
@@ -161,7 +167,7 @@ def _drive(start: LoopState | None, context: Context) -> Run:
                 context.emit(
                     "started", "started", {"run": context.run_id, "goal": context.goal.text}
                 )
-            final = graph.invoke(start, config, context=context, durability="sync")
+            final = graph.invoke(start, config, context=context, durability="sync", control=control)
             if INTERRUPT in final:
                 asked = Asked.model_validate(final[INTERRUPT][0].value)
                 key = f"{ASKED}/{asked.occasion}"
@@ -171,6 +177,8 @@ def _drive(start: LoopState | None, context: Context) -> Run:
             ended = runs.finish(context.run_id, status, seconds=time.monotonic() - began)
             # Only now: a run that is killed before it is marked as ended has to find its end here.
             saver.delete_thread(context.run_id)
+    except GraphDrained:
+        return runs.finish(context.run_id, "stopped", seconds=time.monotonic() - began)
     except (KeyboardInterrupt, CallInDoubt):
         runs.finish(context.run_id, "stopped", seconds=time.monotonic() - began)
         raise

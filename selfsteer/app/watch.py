@@ -46,9 +46,7 @@ def watch(
         with display:
             yield listen
     except KeyboardInterrupt:
-        place = "" if memory.path == AppSettings().db else f" --db {shlex.quote(str(memory.path))}"
-        hint = f"; go on with: selfsteer resume {known[-1]}{place}" if known else ""
-        stderr().print(literal(f"stopped{hint}"))
+        say_stopped(memory, known[-1] if known else None)
         raise typer.Exit(130) from None
     except sqlite3.Error as error:
         # The memory puts its own mishaps into words; the checkpoints do not.
@@ -56,3 +54,10 @@ def watch(
             f"The checkpoints beside {memory.path} cannot be used ({error}); check the disk, or "
             "delete the file, which loses the place of stopped runs."
         ) from error
+
+
+def say_stopped(memory: Memory, run_id: str | None) -> None:
+    """Tell how a run that was stopped goes on; None where it had not begun."""
+    place = "" if memory.path == AppSettings().db else f" --db {shlex.quote(str(memory.path))}"
+    hint = "" if run_id is None else f"; go on with: selfsteer resume {run_id}{place}"
+    stderr().print(literal(f"stopped{hint}"))

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.runtime import RunControl
 
 from selfsteer.agents import loop
 from selfsteer.agents.loop import resume_run, run_goal
@@ -305,6 +306,36 @@ def test_a_run_is_resumed_with_its_own_student(talker: Student, memory: Memory) 
     with pytest.raises(MemoryFileError, match="resume it with the student it began with"):
         resume_run(run.id, build_talker(bias=11.5), Scripted(), memory)
     assert memory.runs.get(run.id).status == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("asked", "first"), [("extracted", "search_space"), ("evaluated", "evaluated")]
+)
+def test_a_run_that_is_asked_to_stop_finishes_its_node(
+    talker: Student,
+    memory: Memory,
+    undisturbed: tuple[dict[str, list[Any]], Run],
+    asked: str,
+    first: str,
+) -> None:
+    control = RunControl()
+    told: list[str] = []
+
+    def listen(kind: str, payload: object) -> None:
+        told.append(kind)
+        if kind == asked:
+            control.request_drain()
+
+    stopped = run_goal(talker, Scripted(), memory, settings(), listener=listen, control=control)
+    assert (stopped.status, stopped.verdict) == ("stopped", None)
+    assert told[-1] == asked
+    told.clear()
+    ended = resume_run(
+        stopped.id, talker, Scripted(), memory, listener=lambda kind, _: told.append(kind)
+    )
+    # What was finished is not done again.
+    assert told[0] == first
+    assert_same_end(memory, ended, undisturbed)
 
 
 @pytest.mark.parametrize(

@@ -113,8 +113,9 @@ def run(
     )
     check_controller(controller)
     from selfsteer.agents.loop import run_goal
+    from selfsteer.app.draining import drained_by_sigterm
     from selfsteer.app.inputs import Inputs
-    from selfsteer.app.watch import watch
+    from selfsteer.app.watch import say_stopped, watch
     from selfsteer.memory.runs import fresh_id
     from selfsteer.steering.capability import load_capability
     from selfsteer.steering.datasets import ContrastiveDataset
@@ -135,7 +136,7 @@ def run(
             dataset=pairs,
             capability=questions,
         )
-        with watch(memory, settings, inputs) as listener:
+        with drained_by_sigterm() as control, watch(memory, settings, inputs) as listener:
             ended = run_goal(
                 model,
                 decider,
@@ -143,8 +144,11 @@ def run(
                 settings,
                 capability=inputs.capability(memory),
                 listener=listener,
+                control=control,
                 run_id=run_id,
             )
+        if ended.status == "stopped":
+            say_stopped(memory, run_id)
     _conclude(ended, json_=json_)
 
 
@@ -162,8 +166,9 @@ def resume(
     from selfsteer.agents.approval import check_answered
     from selfsteer.agents.loop import resume_run
     from selfsteer.agents.settings import RunSettings
+    from selfsteer.app.draining import drained_by_sigterm
     from selfsteer.app.inputs import Inputs
-    from selfsteer.app.watch import watch
+    from selfsteer.app.watch import say_stopped, watch
 
     with open_memory(db) as memory:
         stopped = memory.runs.get(run_id)
@@ -175,7 +180,7 @@ def resume(
         settings = RunSettings.model_validate(stopped.settings)
         payer = Payer(memory, run_id, settings.budget, on_ambiguous)
         decider = build_controller(stopped.controller, model, inputs.dataset(memory), payer)
-        with watch(memory, settings, inputs, run_id) as listener:
+        with drained_by_sigterm() as control, watch(memory, settings, inputs, run_id) as listener:
             ended = resume_run(
                 run_id,
                 model,
@@ -183,7 +188,10 @@ def resume(
                 memory,
                 capability=inputs.capability(memory),
                 listener=listener,
+                control=control,
             )
+        if ended.status == "stopped":
+            say_stopped(memory, run_id)
     _conclude(ended, json_=json_)
 
 
@@ -268,7 +276,11 @@ def _check_unfinished(stopped: Run) -> None:
 
 def _conclude(ended: Run, *, json_: bool) -> None:
     """Print what a run came to, and set the exit code."""
+    from selfsteer.app.draining import DRAINED
+
     verdict: dict[str, Any] = ended.verdict or {}
+    if ended.status == "stopped":
+        raise typer.Exit(DRAINED)
     if ended.status == "waiting" and not json_:
         stdout().print(literal(f"waiting for approval; look with: selfsteer approve {ended.id}"))
     elif json_:

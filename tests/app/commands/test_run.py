@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,6 +112,30 @@ def test_ctrl_c_stops_and_resume_goes_on(
     told = json.loads(resumed.stdout)
     assert told["run"] == run_id
     assert told["verdict"] == whole["verdict"]
+
+
+def test_sigterm_lets_the_node_finish_and_resume_goes_on(
+    cli: Cli, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [1]
+
+    def score(sample: Any) -> float:
+        if left:
+            left.pop()
+            os.kill(os.getpid(), signal.SIGTERM)
+        return first_half(sample.reply)
+
+    monkeypatch.setattr(scripted, "_score", score)
+    before = signal.getsignal(signal.SIGTERM)
+    stopped = cli("run", GOAL, *CONTROLLER, *EASY)
+    assert stopped.exit_code == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert "collected: " in stopped.stderr
+    assert "extracted: " not in stopped.stderr
+    last = stopped.stderr.splitlines()[-1]
+    assert last.startswith("stopped; go on with: selfsteer resume ")
+    resumed = cli("resume", last.split()[-1], "--json")
+    assert resumed.exit_code == 0, resumed.stderr
 
 
 def test_a_resumed_run_has_its_own_dataset_and_questions(
