@@ -143,6 +143,7 @@ def _open(memory: Memory, run_id: str) -> str:
 
 def _answer(memory: Memory, run_id: str, answer: Answer) -> Answer:
     key = f"{ANSWERED}/{answer.occasion}"
+    # Of the form that `events.Answered` has, which is made from this one.
     memory.runs.add_event(run_id, ANSWERED, answer.model_dump(mode="json"), key=key)
     stored = answer_to(memory, run_id, answer.occasion)
     if stored != answer:

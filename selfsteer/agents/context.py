@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from selfsteer.agents.controller import Controller
+from selfsteer.agents.events import record_event
 from selfsteer.agents.probes import ProbeSplits
 from selfsteer.agents.settings import RunSettings
 from selfsteer.agents.sites import SITES
@@ -52,9 +53,9 @@ class Context:
         return self.settings.goal
 
     def emit(self, kind: str, key: str, payload: Mapping[str, Any]) -> None:
-        """Record an event once, however often its node runs again."""
-        self.memory.runs.add_event(self.run_id, kind, payload, key=key)
-        self.listener(kind, payload)
+        """Record an event, and tell of it, once, however often its node runs again."""
+        if record_event(self.memory, self.run_id, kind, payload, key=key):
+            self.listener(kind, payload)
 
     def seed(self, *labels: str | int) -> int:
         """A seed for one purpose: the same in a resumed run, another for every purpose."""

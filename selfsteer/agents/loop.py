@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.sqlite import SqliteSaver
@@ -25,7 +25,8 @@ from selfsteer.agents.probes import deal_probes
 from selfsteer.agents.settings import RunSettings
 from selfsteer.agents.state import LoopState
 from selfsteer.errors import MemoryFileError
-from selfsteer.memory.records import Run
+from selfsteer.memory.export import write_events
+from selfsteer.memory.records import Run, Stretch
 from selfsteer.memory.store import Memory
 from selfsteer.steering.extraction.registry import check_method
 from selfsteer.steering.metrics.retention import CapabilityItem
@@ -149,43 +150,53 @@ def _context(
 
 
 def _drive(start: LoopState | None, context: Context, control: RunControl | None) -> Run:
-    """Run the graph to its end; whatever ends it, the run's row says so."""
-    began = time.monotonic()
-    runs = context.memory.runs
+    """Run the graph as far as it goes; whatever ends it, the run's row and its file say so."""
+    runs, began = context.memory.runs, time.monotonic()
+    if start is None:
+        write_events(context.memory, context.run_id)
+    try:
+        with checkpoints(context.memory.path) as saver:
+            _prune(saver, context)
+            status = _invoke(start, context, saver, control)
+            write_events(context.memory, context.run_id)
+            ended = runs.finish(context.run_id, status, seconds=time.monotonic() - began)
+            if status in ENDED:
+                # Only now: a run that is killed before it is marked has to find its end here.
+                saver.delete_thread(context.run_id)
+    except BaseException as error:
+        stops = isinstance(error, KeyboardInterrupt | CallInDoubt)
+        runs.finish(
+            context.run_id, "stopped" if stops else "failed", seconds=time.monotonic() - began
+        )
+        write_events(context.memory, context.run_id)
+        raise
+    return ended
+
+
+def _invoke(
+    start: LoopState | None, context: Context, saver: SqliteSaver, control: RunControl | None
+) -> Stretch:
+    """How this stretch of the run ends."""
     config: RunnableConfig = {
         "configurable": {"thread_id": context.run_id},
         "recursion_limit": RECURSION_LIMIT,
     }
+    graph = build_graph().compile(checkpointer=saver)
+    if start is None and saver.get_tuple(config) is None:
+        # Killed before the first checkpoint: there is nothing to go on from but the start.
+        start = {"run_id": context.run_id}
+    if start is not None:
+        context.emit("started", "started", {"run": context.run_id, "goal": context.goal.text})
     try:
-        with checkpoints(context.memory.path) as saver:
-            _prune(saver, context)
-            graph = build_graph().compile(checkpointer=saver)
-            if start is None and saver.get_tuple(config) is None:
-                # Killed before the first checkpoint: there is nothing to go on from but the start.
-                start = {"run_id": context.run_id}
-            if start is not None:
-                context.emit(
-                    "started", "started", {"run": context.run_id, "goal": context.goal.text}
-                )
-            final = graph.invoke(start, config, context=context, durability="sync", control=control)
-            if INTERRUPT in final:
-                asked = Asked.model_validate(final[INTERRUPT][0].value)
-                key = f"{ASKED}/{asked.occasion}"
-                context.emit(ASKED, key, asked.model_dump(mode="json"))
-                return runs.finish(context.run_id, "waiting", seconds=time.monotonic() - began)
-            status = final["verdict"]["status"]
-            ended = runs.finish(context.run_id, status, seconds=time.monotonic() - began)
-            # Only now: a run that is killed before it is marked as ended has to find its end here.
-            saver.delete_thread(context.run_id)
+        final = graph.invoke(start, config, context=context, durability="sync", control=control)
     except GraphDrained:
-        return runs.finish(context.run_id, "stopped", seconds=time.monotonic() - began)
-    except (KeyboardInterrupt, CallInDoubt):
-        runs.finish(context.run_id, "stopped", seconds=time.monotonic() - began)
-        raise
-    except BaseException:
-        runs.finish(context.run_id, "failed", seconds=time.monotonic() - began)
-        raise
-    return ended
+        return "stopped"
+    if INTERRUPT in final:
+        asked = Asked.model_validate(final[INTERRUPT][0].value)
+        context.emit(ASKED, f"{ASKED}/{asked.occasion}", asked.model_dump(mode="json"))
+        return "waiting"
+    status: Literal["accepted", "rejected"] = final["verdict"]["status"]
+    return status
 
 
 def _prune(saver: SqliteSaver, context: Context) -> None:

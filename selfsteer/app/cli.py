@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from selfsteer import __version__
-from selfsteer.app.commands import approve, demo, doctor, generate, history, run, vectors
+from selfsteer.app.commands import approve, demo, doctor, events, generate, history, run, vectors
 from selfsteer.app.output import literal, plain_warnings, stderr
 from selfsteer.errors import SelfsteerError
 
@@ -60,6 +60,7 @@ app.command()(run.resume)
 app.command()(approve.approve)
 app.command()(history.runs)
 app.command()(history.report)
+app.command()(events.events)
 app.command()(vectors.vectors)
 app.add_typer(vectors.vector, name="vector")
 app.command()(generate.generate)

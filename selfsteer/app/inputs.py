@@ -13,6 +13,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
+from selfsteer.agents.events import record_event
 from selfsteer.app.settings import AppSettings
 from selfsteer.memory.records import Run
 from selfsteer.memory.store import Memory
@@ -78,7 +79,7 @@ class Inputs(BaseModel):
 
     def attach(self, memory: Memory, run_id: str) -> None:
         """Keep this with a run."""
-        memory.runs.add_event(run_id, _EVENT, self.model_dump(), key=_EVENT)
+        record_event(memory, run_id, _EVENT, self.model_dump(), key=_EVENT)
 
     def dataset(self, memory: Memory) -> ContrastiveDataset | None:
         """The dataset that was given."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -25,6 +25,7 @@ from selfsteer.agents.probes import deal_probes
 from selfsteer.agents.settings import RunSettings
 from selfsteer.agents.types import CandidateResult, ContrastiveSpec, SearchSpace, Thresholds
 from selfsteer.app.output import clean, literal, place
+from selfsteer.memory.records import Event
 
 STAGES = ("collect", "search", "refine", "finalists", "confirm", "report")
 # Other events change what is expected, but nobody has replied in between.
@@ -41,9 +42,13 @@ _BUSY = {
     "extracted": "choosing where to search",
     "search_space": "searching",
     "evaluated": "searching",
+    "ran_out": "ending the search",
+    "waiting": "waiting for approval",
+    "answered": "going on",
     "confirmed": "recording the verdict",
     "verdict": "opening the report probes",
     "reported": "done",
+    "report_left_out": "done",
 }
 
 
@@ -148,6 +153,9 @@ class Tracker:
         self.busy = "confirming" if confirms else "thinking again"
         self.left = self._from("confirm")
 
+    def _on_ran_out(self, payload: Mapping[str, Any]) -> None:
+        self.left = self._from("confirm") if payload["action"] == "confirm" else 0.0
+
     def _on_confirmed(self, payload: Mapping[str, Any]) -> None:
         # A recalled vector has its report; where it no longer holds, `proposed` sets this anew.
         self.left = 0.0 if payload["split"] == "recall" else self._from("report")
@@ -158,6 +166,8 @@ class Tracker:
 
     def _on_reported(self, payload: Mapping[str, Any]) -> None:
         self.left = 0.0
+
+    _on_report_left_out = _on_reported
 
     def _worth(self, result: CandidateResult) -> float:
         return utility(result, self.thresholds)
@@ -218,6 +228,12 @@ class Display:
         trace: TracebackType | None,
     ) -> None:
         self._live.stop()
+
+    def catch_up(self, events: Sequence[Event]) -> None:
+        """Take in what a resumed run has told before; its replies cost this process no time."""
+        for event in events:
+            self._tracker.tell(event.kind, event.payload)
+        self._tracker.done = 0.0
 
     def __call__(self, kind: str, payload: Mapping[str, Any]) -> None:
         """Take in an event; the signature is that of the loop's listeners."""

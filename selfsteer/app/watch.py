@@ -35,6 +35,8 @@ def watch(
     """
     known = [] if run_id is None else [run_id]
     display = Display(stderr(), settings.goal.text, settings)
+    if run_id is not None:
+        display.catch_up(memory.runs.events(run_id))
 
     def listen(kind: str, payload: Mapping[str, Any]) -> None:
         if kind == "started":

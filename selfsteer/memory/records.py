@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue
 
 RunStatus = Literal["running", "waiting", "accepted", "rejected", "failed", "stopped"]
+Stretch = Literal["accepted", "rejected", "failed", "stopped", "waiting"]
+"""How a stretch of a run ends."""
 Split = Literal["development", "confirmation", "report"]
 Arm = Literal["steered", "base", "prompt_only"]
 LedgerStatus = Literal["sent", "refused", "committed", "parsed"]

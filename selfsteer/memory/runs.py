@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from pydantic import JsonValue
 from sqlite_utils import Database
@@ -19,6 +18,7 @@ from selfsteer.memory.records import (
     Run,
     RunStatus,
     Split,
+    Stretch,
     to_json,
 )
 
@@ -103,7 +103,7 @@ class Runs:
     def finish(
         self,
         run_id: str,
-        status: Literal["accepted", "rejected", "failed", "stopped", "waiting"],
+        status: Stretch,
         *,
         seconds: float,
     ) -> Run:
@@ -163,10 +163,14 @@ class Runs:
         payload: Mapping[str, JsonValue],
         *,
         key: str | None = None,
-    ) -> None:
-        """Append an event; with a ``key``, only if the run has no event of that key."""
+    ) -> bool:
+        """Append an event; with a ``key``, only if the run has no event of that key.
+
+        Returns:
+            whether it was added.
+        """
         with self._connection.write() as db:
-            db.execute(
+            added = db.execute(
                 "INSERT INTO events (run_id, sequence, kind, key, payload, time) "
                 "SELECT :run, 1 + coalesce(max(sequence), 0), :kind, :key, :payload, :time "
                 "FROM events WHERE run_id = :run ON CONFLICT (run_id, key) DO NOTHING",
@@ -177,7 +181,8 @@ class Runs:
                     "payload": to_json(dict(payload)),
                     "time": now(),
                 },
-            )
+            ).rowcount
+        return bool(added)
 
     def events(self, run_id: str, after: int = 0) -> list[Event]:
         """The events of a run whose sequence is above ``after``, in order."""

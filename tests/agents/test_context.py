@@ -55,8 +55,8 @@ def test_every_purpose_has_its_seed(memory: Memory, talker: Student, context: Co
 
 def test_an_event_is_recorded_once(memory: Memory, context: Context) -> None:
     for _ in range(3):
-        context.emit("proposed", "propose/0", {"round": 0})
-    assert [event.kind for event in memory.runs.events(context.run_id)] == ["proposed"]
+        context.emit("started", "started", {"run": context.run_id, "goal": "g"})
+    assert [event.kind for event in memory.runs.events(context.run_id)] == ["started"]
 
 
 def test_the_prompt_only_baseline_has_the_goal_as_its_system_message(context: Context) -> None:

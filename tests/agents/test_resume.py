@@ -442,7 +442,7 @@ def test_the_end_of_one_run_leaves_the_checkpoints_of_another(
     assert counted(memory)[0] > 0
     told: list[str] = []
     resume_run(stopped.id, talker, Scripted(), memory, listener=lambda kind, _: told.append(kind))
-    assert told[0] == "extracted"
+    assert told[0] == "search_space"  # it tells of its vectors no second time
     assert counted(memory) == [0, 0]
 
 

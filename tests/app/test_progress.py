@@ -15,6 +15,7 @@ from rich.console import Console
 from selfsteer.agents.loop import run_goal
 from selfsteer.agents.types import CandidateResult, Thresholds
 from selfsteer.app.progress import STAGES, Display, Tracker, describe, line, workload
+from selfsteer.memory.records import Event
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
 from tests.agents.doubles import GOAL, Scripted, settings
@@ -144,6 +145,32 @@ def test_a_run_that_chose_nothing_opens_no_report() -> None:
         told.tell(kind, payload)
     told.tell("verdict", {"status": "rejected"})
     assert (told.left, told.busy) == (0, "done")
+
+
+def test_a_resumed_run_is_shown_from_where_it_is() -> None:
+    stream = io.StringIO()
+    display = Display(Console(file=stream, force_terminal=False), "g", settings())
+    display.catch_up(
+        [
+            Event(run_id="r", sequence=n, kind=kind, payload=payload, time="t")
+            for n, (kind, payload) in enumerate(FIRST[:6])
+        ]
+    )
+    told, whole = display._tracker, tracker()
+    for kind, payload in FIRST[:6]:
+        whole.tell(kind, payload)
+    assert (told.round, told.tried, told.left, told.best) == (1, 10, whole.left, whole.best)
+    # What an earlier process did says nothing of how fast this one is.
+    assert told.seconds_left(60.0) is None
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize(("action", "more"), [("confirm", True), ("give_up", False)])
+def test_a_budget_that_ran_out_leaves_the_confirmation_or_nothing(action: str, more: bool) -> None:
+    told = tracker()
+    for kind, payload in [*FIRST[:6], ("ran_out", {"action": action, "reason": "r"})]:
+        told.tell(kind, payload)
+    assert told.left == (told.replies["confirm"] + told.replies["report"] if more else 0)
 
 
 def test_a_candidate_is_described_with_its_site() -> None:

@@ -17,6 +17,7 @@ from selfsteer.steering.evaluate import PROMPT_ONLY
 from selfsteer.steering.prompts import Prompt
 
 _PAIRS_SHOWN = 4
+_NOTICES = ("recalled", "stale_vector", "ran_out", "answered", "report_left_out")
 _REPORT_ARMS = ("base", "steered")  # in the order in which the loop's report node samples them
 
 
@@ -134,7 +135,7 @@ def gather(memory: Memory, run_id: str) -> ReportData:
             if "vector_id" in verdict
             else None
         ),
-        notices=[event for event in events if event.kind in ("recalled", "stale_vector")],
+        notices=[event for event in events if event.kind in _NOTICES],
         rounds=rounds,
         judged=[c for c in candidates if c.split != "development"],
         samples=_samples(memory, candidates),

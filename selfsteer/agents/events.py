@@ -1,0 +1,225 @@
+"""What a run can tell: one type a kind. Every event is one of these when it is written.
+
+Memory's history is the one truth; what is shown, exported or reported is read from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from selfsteer.agents.approval import Answer, Asked
+from selfsteer.agents.budget import Spent
+from selfsteer.agents.types import (
+    CandidateResult,
+    CandidateSpec,
+    Decision,
+    Rate,
+    Record,
+    SearchSpace,
+    SiteEvidence,
+)
+from selfsteer.memory.store import Memory
+
+
+class Started(Record):
+    """A run began."""
+
+    kind: Literal["started"]
+    run: str
+    goal: str
+
+
+class Inputs(Record):
+    """Where the parties of a run come from, so that it can be resumed without being told."""
+
+    kind: Literal["inputs"]
+    student: str
+    device: str
+    dtype: str
+    dataset_id: str | None
+    capability_id: str | None
+
+
+class StaleVector(Record):
+    """Memory has a vector for the goal that belongs to another student."""
+
+    kind: Literal["stale_vector"]
+    vector: str
+    goal: str
+
+
+class Recalled(CandidateSpec):
+    """A remembered plan is tried; `run` is the one that met `goal` with it."""
+
+    kind: Literal["recalled"]
+    goal: str
+    run: str
+
+
+class Proposed(Record):
+    """The controller said how to make the contrast."""
+
+    kind: Literal["proposed"]
+    round: int
+    positive: list[str]
+    negative: list[str]
+    samples: int
+    reason: str
+
+
+class Collected(Record):
+    """Pairs were sampled; `dataset` is None where too few were kept."""
+
+    kind: Literal["collected"]
+    round: int
+    pairs: int
+    sampled: int
+    positive_kept: int
+    negative_kept: int
+    dataset: str | None
+
+
+class Extracted(Record):
+    """Vectors were made, by site, and what is known of each layer."""
+
+    kind: Literal["extracted"]
+    round: int
+    vectors: dict[str, str]
+    method: str
+    evidence: list[SiteEvidence]
+
+
+class SearchSpaceChosen(SearchSpace):
+    """The controller said where to search."""
+
+    kind: Literal["search_space"]
+    round: int
+
+
+class Evaluated(Record):
+    """A batch of candidates was judged."""
+
+    kind: Literal["evaluated"]
+    round: int
+    stage: Literal["search", "refine", "finalists"]
+    candidates: int
+    best: CandidateResult
+
+
+class Reflected(Decision):
+    """The controller said what comes next."""
+
+    kind: Literal["reflected"]
+    round: int
+
+
+class RanOut(Decision):
+    """A limit of the budget ended the search."""
+
+    kind: Literal["ran_out"]
+
+
+class Waiting(Asked):
+    """The run waits for a person."""
+
+    kind: Literal["waiting"]
+
+
+class Answered(Answer):
+    """The person answered."""
+
+    kind: Literal["answered"]
+
+
+class Concluded(Record):
+    """What confirmation probes said of a plan; nothing but a reason where there was no plan."""
+
+    status: Literal["accepted", "rejected"]
+    reason: str
+    vector_id: str | None = None
+    recalled: str | None = None
+    site: str | None = None
+    layer: int | None = None
+    operator: str | None = None
+    strength: float | None = None
+    steerability: Rate | None = None
+    coherence: float | None = None
+    broken: Rate | None = None
+    repetition: Rate | None = None
+    retention: float | None = None
+    n: int | None = None
+    interval: list[float] | None = None
+    prompt_only: Rate | None = None
+
+
+class Confirmed(Concluded):
+    """The one look at probes that chose nothing."""
+
+    kind: Literal["confirmed"]
+    split: Literal["recall", "confirmation"]
+
+
+class VerdictStored(Concluded):
+    """The run's conclusion, with what it has spent up to there."""
+
+    kind: Literal["verdict"]
+    spent: Spent
+
+
+class Reported(Record):
+    """Mean scores of the three arms on report probes, over `n` replies each."""
+
+    kind: Literal["reported"]
+    base: Rate
+    prompt_only: Rate
+    steered: Rate
+    n: int
+
+
+class ReportLeftOut(Record):
+    """The report probes stay closed."""
+
+    kind: Literal["report_left_out"]
+    reason: str
+
+
+RunEvent = Annotated[
+    Started
+    | Inputs
+    | StaleVector
+    | Recalled
+    | Proposed
+    | Collected
+    | Extracted
+    | SearchSpaceChosen
+    | Evaluated
+    | Reflected
+    | RanOut
+    | Waiting
+    | Answered
+    | Confirmed
+    | VerdictStored
+    | Reported
+    | ReportLeftOut,
+    Field(discriminator="kind"),
+]
+EVENTS: TypeAdapter[RunEvent] = TypeAdapter(RunEvent)
+
+
+def record_event(
+    memory: Memory, run_id: str, kind: str, payload: Mapping[str, Any], *, key: str
+) -> bool:
+    """Put an event on record, once for each key.
+
+    Returns:
+        whether it is new.
+
+    Raises:
+        pydantic.ValidationError: it is no event of that kind, which is a bug.
+    """
+    event = EVENTS.validate_python({"kind": kind, **payload})
+    written = event.model_dump(mode="json", exclude={"kind"}, exclude_unset=True)
+    return memory.runs.add_event(run_id, kind, written, key=key)
