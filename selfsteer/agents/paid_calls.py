@@ -7,7 +7,9 @@ counts as spent, and whether it is asked again is the person's to say.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal
 
 from selfsteer.agents.budget import Budget, OutOfBudget, Spent
@@ -27,6 +29,22 @@ MOST_TRIES = 3
 BYTES_A_TOKEN = 3
 
 
+# Of every controller limit: without it, a search that has used them up could accept nothing.
+KEPT_SHARE = 1 / 8
+
+_last_look: ContextVar[bool] = ContextVar("last_look", default=False)
+
+
+@contextmanager
+def last_look() -> Iterator[None]:
+    """Let the calls of this block use what a search leaves of the controller's limits."""
+    token = _last_look.set(True)
+    try:
+        yield
+    finally:
+        _last_look.reset(token)
+
+
 class CallInDoubt(ControllerError):
     """A call that may have been paid has no reply on record, and nobody said to ask again."""
 
@@ -37,7 +55,8 @@ class PaidCalls:
     Args:
         ledger: of the memory that holds the run.
         run_id: the run that pays.
-        budget: of the run; its controller limits are never passed.
+        budget: of the run; its controller limits are never passed, and a share of them is kept
+            for `last_look`.
         model: what is asked.
         price: of the model.
         on_ambiguous: what becomes of a call of which nobody knows whether it was paid: "ask" stops
@@ -84,7 +103,8 @@ class PaidCalls:
             role: what the controller is asked to be.
 
         Raises:
-            OutOfBudget: the call might go past a limit of the controller; nothing was sent.
+            OutOfBudget: the call might go past a limit of the controller, or outside `last_look`
+                past what is not kept for it; nothing was sent.
             CallInDoubt: the call was sent before and has no reply, under "ask".
             CallRefused: it was turned away and not paid; it may be asked again.
             UnreadableReply: the reply is on record and is none of this model's.
@@ -128,13 +148,14 @@ class PaidCalls:
 
     def _send(self, call: PaidCall, expected: Charge) -> None:
         """Send a call and put its reply on record."""
-        spent = spent_on_calls(self._ledger.paid(self._run_id))
-        more = Spent(
-            controller_calls=spent.controller_calls + 1,
-            controller_tokens=spent.controller_tokens + expected.tokens,
-            money=(spent.money or 0.0) + (expected.cost or 0.0),
+        paid, kept = self._ledger.paid(self._run_id), self._kept()
+        shortage = self._budget.exceeded(
+            Spent(
+                controller_calls=paid.calls + 1 + kept.controller_calls,
+                controller_tokens=paid.tokens + expected.tokens + kept.controller_tokens,
+                money=(paid.cost or 0.0) + (expected.cost or 0.0) + (kept.money or 0.0),
+            )
         )
-        shortage = self._budget.exceeded(more)
         if shortage is not None:
             raise OutOfBudget(shortage)
         assert isinstance(call.request, dict)
@@ -145,6 +166,17 @@ class PaidCalls:
             self._ledger.refused(call)
             raise
         self._ledger.commit(call, body)
+
+    def _kept(self) -> Spent:
+        """What a search leaves to the judging that accepts or refuses."""
+        if _last_look.get():
+            return Spent()
+        budget = self._budget
+        return Spent(
+            controller_calls=int(budget.controller_calls * KEPT_SHARE),
+            controller_tokens=int(budget.controller_tokens * KEPT_SHARE),
+            money=(budget.money or 0.0) * KEPT_SHARE,
+        )
 
     def _read(self, call: PaidCall, entry: LedgerEntry) -> Reply:
         """Read the body of a reply, and note what it cost if that is not on record yet."""

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from selfsteer.agents import graph, loop
+from selfsteer.agents.budget import Budget
 from selfsteer.agents.paid_calls import CallInDoubt, PaidCalls
 from selfsteer.errors import MemoryFileError
 from selfsteer.memory.ledger import Ledger
@@ -91,7 +92,7 @@ def live(talker: Student, order: dict[str, Any]) -> int:
             strike_call(memory, run_id, kill["name"], kill["late"], kill["number"])
         elif kill:
             strike(Runs, kill["name"], kill["late"], lambda *_: True)
-        chosen = settings()
+        chosen = settings(budget=Budget(**order["budget"]), approve=frozenset(order["approve"]))
         model = LoopbackModel(order["url"])
         paid = PaidCalls(memory.ledger, run_id, chosen.budget, model, price, order["on_ambiguous"])
         try:

@@ -9,12 +9,13 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from selfsteer.agents import approval
 from selfsteer.memory.records import Run
 from selfsteer.memory.store import Memory
 from tests.agents.doubles import record
@@ -94,9 +95,17 @@ class Place:
         *,
         on_ambiguous: str = "retry",
         run: str = RUN,
+        budget: Mapping[str, int] | None = None,
+        approve: Sequence[str] = (),
     ) -> int:
         return self._host.live(
-            db=str(self.db), run=run, url=self._server.url, kill=kill, on_ambiguous=on_ambiguous
+            db=str(self.db),
+            run=run,
+            url=self._server.url,
+            kill=kill,
+            on_ambiguous=on_ambiguous,
+            budget=budget or {},
+            approve=approve,
         )
 
     def sent(self) -> Counter[str]:
@@ -149,6 +158,44 @@ def test_kills_in_every_node(place: Place, undisturbed: tuple[Any, Counter[str]]
             assert place.live({"at": "node", "name": name, "late": late}) == KILLED, name
     assert place.live() == 0
     assert_same_end(place, undisturbed)
+    assert set(place.sent().values()) == {1}
+
+
+def test_kills_where_the_budget_runs_out(
+    place: Place, host: Host, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    limit = {"candidates": 5}
+    for late in (False, True):
+        kill = {"at": "node", "name": "run_out", "late": late}
+        assert place.live(kill, budget=limit) == KILLED
+    assert place.live(budget=limit) == 0
+    run, found, _ = place.left_behind()
+    assert "budget of 5 candidates" in str((run.verdict or {})["reason"])
+    with LoopbackServer(answer) as server:
+        other = Place(host, server, tmp_path_factory.mktemp("undisturbed") / "memory.db")
+        assert other.live(budget=limit) == 0
+    expected, unkilled, _ = other.left_behind()
+    assert (run.verdict, found) == (expected.verdict, unkilled)
+
+
+@pytest.mark.parametrize("what", ["data", "plan"])
+def test_kills_where_a_person_is_asked(
+    place: Place, undisturbed: tuple[Any, Counter[str]], what: str
+) -> None:
+    """Before the question, with the question put, and with the answer taken."""
+    node = {"at": "node", "name": f"approve_{what}"}
+    assert place.live({**node, "late": False}, approve=[what]) == KILLED
+    waits = {"at": "end", "name": "finish", "late": False}
+    assert place.live(waits, approve=[what]) == KILLED
+    assert place.left_behind()[0].status == "running"
+    assert place.live(approve=[what]) == 0
+    with Memory.open(place.db) as memory:
+        approval.accept(memory, RUN)
+    assert place.live({**node, "late": True}, approve=[what]) == KILLED
+    assert place.live(approve=[what]) == 0
+    run, found, _ = place.left_behind()
+    assert run.verdict == undisturbed[0][0].verdict
+    assert found["candidates"] == undisturbed[0][1]["candidates"]
     assert set(place.sent().values()) == {1}
 
 

@@ -8,7 +8,13 @@ import pytest
 
 from selfsteer.agents.budget import Budget, OutOfBudget
 from selfsteer.agents.models.errors import CallAmbiguous, CallRefused
-from selfsteer.agents.paid_calls import MOST_TRIES, CallInDoubt, PaidCalls, spent_on_calls
+from selfsteer.agents.paid_calls import (
+    MOST_TRIES,
+    CallInDoubt,
+    PaidCalls,
+    last_look,
+    spent_on_calls,
+)
 from selfsteer.errors import BudgetError
 from selfsteer.memory.ledger import Ledger
 from selfsteer.memory.store import Memory
@@ -149,6 +155,19 @@ def test_no_call_goes_past_a_limit(
             "judge/9", "judge", question()
         )
     assert len(model.sent) == sent
+
+
+def test_a_search_leaves_calls_for_the_last_look(memory: Memory, run_id: str) -> None:
+    model = FakeModel()
+    paid = calls(memory, run_id, model, budget=Budget(controller_calls=16))
+    with pytest.raises(OutOfBudget, match="budget of 16 controller calls"):
+        for number in range(99):
+            paid.ask(f"judge/{number}", "judge", question())
+    assert len(model.sent) == 14
+    with last_look(), pytest.raises(OutOfBudget, match="budget of 16 controller calls"):
+        for number in range(99):
+            paid.ask(f"confirm/{number}", "judge", question())
+    assert len(model.sent) == 16
 
 
 def test_a_long_reply_that_might_go_past_a_limit_is_not_asked_for(

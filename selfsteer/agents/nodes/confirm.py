@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from selfsteer.agents.budget import keeping_account
 from selfsteer.agents.context import Context, plan_of
+from selfsteer.agents.paid_calls import last_look
 from selfsteer.agents.policy import meets, recall_thresholds
 from selfsteer.agents.room import ARMS, afford, samples_cost
 from selfsteer.agents.state import LoopState
@@ -87,7 +89,8 @@ def _look(
         instructed=context.instructed,
     )
     spent = samples_cost(samples)
-    with keeping_account(spent):
+    # A recalled vector that no longer holds is followed by a search and its own last look.
+    with keeping_account(spent), nullcontext() if recalled else last_look():
         [outcome] = score(
             context.student, [plan], samples, context.judge, seed=context.settings.seed
         )

@@ -7,6 +7,7 @@ from statistics import fmean
 
 from selfsteer.agents.budget import OutOfBudget, keeping_account
 from selfsteer.agents.context import Context, plan_of
+from selfsteer.agents.paid_calls import last_look
 from selfsteer.agents.room import afford, samples_cost
 from selfsteer.agents.state import LoopState
 from selfsteer.agents.types import CandidateSpec
@@ -58,7 +59,7 @@ def _open(state: LoopState, context: Context, per_prompt: int) -> LoopState:
         instructed=context.instructed,
     )
     judged = samples.thinned(context.settings.effort.report_judged)
-    with keeping_account(samples_cost(samples)):
+    with keeping_account(samples_cost(samples)), last_look():
         base, steered = score(
             context.student, [Plan.none(), plan], judged, context.judge, seed=context.settings.seed
         )
