@@ -120,7 +120,8 @@ def _vocabulary(student: Student, ends: frozenset[int]) -> Any:
         except ValueError as error:
             raise StudentError(
                 f"The tokenizer of {student.name} cannot be held to a grammar "
-                f"({str(error).partition(':')[0]}); it must be a fast tokenizer whose tokens stand for bytes."
+                f"({str(error).partition(':')[0]}); it must be a fast tokenizer whose tokens "
+                "stand for bytes."
             ) from error
     return _vocabularies[student]
 
