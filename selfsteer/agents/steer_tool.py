@@ -28,6 +28,11 @@ _REASON = 200  # characters of why a text is no call
 _FINE = 21  # strengths that a grammar offers
 
 
+def is_name(text: str) -> bool:
+    """Whether a text may name a vector in a conversation."""
+    return _NAME.fullmatch(text) is not None and text != NOTHING
+
+
 @dataclass(frozen=True)
 class Steerable:
     """A vector under a name, with the bounds within which it may be used.
@@ -49,7 +54,7 @@ class Steerable:
     high: float
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or self.name == NOTHING:
+        if not is_name(self.name):
             raise ControllerError(
                 f"{_shown(self.name)} cannot name a vector in a conversation; give it one word of "
                 f"at most 40 letters, digits and . + - _, other than {NOTHING!r}."

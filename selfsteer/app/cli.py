@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from selfsteer import __version__
-from selfsteer.app.commands import demo, doctor, generate, history, run, vectors
+from selfsteer.app.commands import chat, demo, doctor, generate, history, run, vectors
 from selfsteer.app.output import literal, plain_warnings, stderr
 from selfsteer.errors import SelfsteerError
 
@@ -62,6 +62,7 @@ app.command()(history.report)
 app.command()(vectors.vectors)
 app.add_typer(vectors.vector, name="vector")
 app.command()(generate.generate)
+app.command()(chat.chat)
 app.command()(doctor.doctor)
 
 
