@@ -72,7 +72,8 @@ class Matching:
         bits = self._masks.allocate_token_bitmask(len(place), self._size)
         live = [(self._matchers[place[at]], at) for at in np.flatnonzero(~done).tolist()]
         self._masks.fill_next_token_bitmask_par(self._executor, live, bits)
-        allowed = _unpack(torch.from_numpy(bits).to(logits.device), logits.shape[-1])
+        octets = torch.from_numpy(bits.view(np.uint8)).to(logits.device)
+        allowed = _unpack(octets, logits.shape[-1])
         # Broken logits would be chosen from at random, and what is forbidden must not be among it.
         sound = logits.float().nan_to_num(nan=0.0).masked_fill(~allowed, -torch.inf)
         # The best at 0, so that no temperature, however low, can push it out of range.
@@ -92,6 +93,16 @@ class Matching:
                 raise GrammarError(f"A reply lost its grammar: {_short(matcher.get_error())}.")
             whole[at] = matcher.is_stopped()
         return whole
+
+
+def only_allowed(chosen: Tensor, logits: Tensor) -> Tensor:
+    """[B] the tokens chosen from restricted logits, the likeliest one for any that was ruled out.
+
+    A cumulative sum on a GPU need not rise steadily in its last digit, so a draw can, once in a
+    great while, fall on a token of no probability.
+    """
+    ruled_out = logits.gather(-1, chosen[:, None]).squeeze(-1).isneginf()
+    return torch.where(ruled_out, logits.argmax(-1), chosen)
 
 
 def _library() -> Any:
@@ -137,10 +148,10 @@ def _text(library: Any, grammar: Grammar) -> str:
     return str(made)
 
 
-def _unpack(bits: Tensor, width: int) -> Tensor:
-    """[B, width] booleans from words [B, W] of 32 bits, the lowest first; false behind them."""
-    shifts = torch.arange(32, dtype=torch.int32, device=bits.device)
-    flags = ((bits[..., None] >> shifts) & 1).bool().flatten(1)[:, :width]
+def _unpack(octets: Tensor, width: int) -> Tensor:
+    """[B, width] booleans from bytes [B, W], the lowest bit first; false behind the last."""
+    shifts = torch.arange(8, dtype=torch.uint8, device=octets.device)
+    flags = ((octets[..., None] >> shifts) & 1).bool().flatten(1)[:, :width]
     return functional.pad(flags, (0, width - flags.shape[1]))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from selfsteer.steering import forward
 from selfsteer.steering.batching import pad
 from selfsteer.steering.cache import decoding_cache
-from selfsteer.steering.constraint import Constraint
+from selfsteer.steering.constraint import Constraint, only_allowed
 from selfsteer.steering.editing.hooks import Steering
 from selfsteer.steering.editing.said import Index, Said
 from selfsteer.steering.encoding import Encoded
@@ -95,6 +95,8 @@ def decode_batch(
         if matching is not None:
             logits = matching.restrict(logits, live.place, live.done)
         chosen = choose(logits, settings.temperature, live.draws[:, step])
+        if matching is not None:
+            chosen = only_allowed(chosen, logits)
         ids = chosen.cpu().numpy()
         tokens[live.place, step] = ids
         finished = ended = ends[ids]

@@ -217,6 +217,17 @@ def test_an_overdose_does_not_break_out(llama: Student) -> None:
         assert {reply.text for reply in replies} <= {"abc", "cba"}
 
 
+def test_a_draw_that_misses_falls_on_the_likeliest(
+    llama: Student, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = generate(
+        llama, PROMPTS, max_new_tokens=9, temperature=0, grammar=Grammar.regex("[a-z]{3}")
+    )
+    monkeypatch.setattr(decoding, "choose", lambda logits, *_: torch.zeros(len(logits)).long())
+    found = generate(llama, PROMPTS, max_new_tokens=9, grammar=Grammar.regex("[a-z]{3}"))
+    assert found == expected
+
+
 def test_a_model_with_more_outputs_than_tokens() -> None:
     student = build_student("llama", vocab_size=300)
     replies = generate(student, PROMPTS, max_new_tokens=9, grammar=Grammar.regex("[a-z]{1,9}"))
