@@ -81,7 +81,7 @@ def read_results(
 
 def _has_ended(client: anthropic.Anthropic, batch_id: str) -> bool:
     # A reply of another kind is text, or an object without fields.
-    status = getattr(client.messages.batches.retrieve(batch_id), "processing_status", None)
+    status: object = getattr(client.messages.batches.retrieve(batch_id), "processing_status", None)
     if status not in ("in_progress", "canceling", "ended"):
         raise ValueError(f"no batch has the status {status!r}")
     return status == "ended"

@@ -63,12 +63,12 @@ def certainly_unpaid(status: int) -> bool:
 
 
 @contextmanager
-def told_apart(endpoint: Endpoint, *errors: type[Exception]) -> Iterator[None]:
+def told_apart(endpoint: Endpoint, sdk_error: type[Exception]) -> Iterator[None]:
     """Turn what an SDK raises for one call through a `NotingClient` into our two outcomes.
 
     Args:
         endpoint: who was called.
-        errors: the base class of the SDK's errors, and others that mean that a reply broke off.
+        sdk_error: the base class of the SDK's errors.
 
     Raises:
         CallRefused: no attempt can have been paid.
@@ -78,7 +78,7 @@ def told_apart(endpoint: Endpoint, *errors: type[Exception]) -> Iterator[None]:
     before = _risks.set(risks)
     try:
         yield
-    except (httpx2.HTTPError, *errors) as error:
+    except (httpx2.HTTPError, sdk_error) as error:
         raise _outcome(error, risks, endpoint) from error
     finally:
         _risks.reset(before)

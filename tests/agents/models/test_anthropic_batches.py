@@ -96,9 +96,9 @@ def test_a_batch_that_is_not_accepted(answer: Answer, outcome: type[Exception]) 
     ],
 )
 def test_a_batch_that_was_accepted_is_never_called_unpaid(answer: Answer) -> None:
-    with LoopbackServer(in_turn(answer)) as server:
-        with pytest.raises(CallAmbiguous, match="batch msgbatch_1 was accepted"):
-            claude(server).finish_batch("msgbatch_1", 1)
+    accepted = pytest.raises(CallAmbiguous, match="batch msgbatch_1 was accepted")
+    with LoopbackServer(in_turn(answer)) as server, accepted:
+        claude(server).finish_batch("msgbatch_1", 1)
 
 
 def test_broken_lines_of_the_results_are_entries_without_an_answer() -> None:

@@ -22,9 +22,8 @@ both = pytest.mark.parametrize("api", [(claude, messages), (compatible, completi
 
 def _failure(api: API, *answers: Answer, **options: Any) -> ModelUnavailable:
     """How a call ends that gets these answers, all of which must be asked for."""
-    with LoopbackServer(in_turn(*answers)) as server:
-        with pytest.raises(ModelUnavailable) as caught:
-            answer_of(api[0](server, **options))
+    with LoopbackServer(in_turn(*answers)) as server, pytest.raises(ModelUnavailable) as caught:
+        answer_of(api[0](server, **options))
     assert len(server.asked) == len(answers)
     assert KEY not in str(caught.value)
     assert str(caught.value).count(". ") == 0 and str(caught.value).endswith(".")
