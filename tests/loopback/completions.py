@@ -40,7 +40,7 @@ def completion(
 
 def vllm(text: str | None, **changes: Any) -> dict[str, Any]:
     """As vllm shapes it: reasoning apart, many fields that are null."""
-    more = {
+    more: dict[str, Any] = {
         "annotations": None,
         "audio": None,
         "function_call": None,

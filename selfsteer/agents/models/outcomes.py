@@ -44,7 +44,8 @@ class NotingClient(httpx2.Client):
 
     def __init__(self, timeout: float) -> None:
         limits = httpx2.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS))
-        super().__init__(timeout=limits, follow_redirects=True)
+        # A request that is redirected would take its key and its words to another host.
+        super().__init__(timeout=limits, follow_redirects=False)
 
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """As in `httpx2.Client`."""
@@ -59,7 +60,7 @@ class NotingClient(httpx2.Client):
 
 def certainly_unpaid(status: int) -> bool:
     """Whether an answer with this HTTP status means that no model ran."""
-    return (400 <= status < 500 and status not in _TOO_SLOW) or status in _NOT_SERVED
+    return (300 <= status < 500 and status not in _TOO_SLOW) or status in _NOT_SERVED
 
 
 @contextmanager

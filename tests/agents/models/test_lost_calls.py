@@ -61,6 +61,13 @@ def test_a_refused_key_is_not_quoted(api: API, status: int) -> None:
 
 
 @both
+def test_a_redirection_is_not_followed(api: API) -> None:
+    failure = _failure(api, Answer(status=307, location="http://127.0.0.1:9/elsewhere"))
+    assert isinstance(failure, CallRefused)
+    assert "points to" in str(failure)
+
+
+@both
 @pytest.mark.parametrize("status", [408, 500, 502, 504])
 def test_what_breaks_behind_the_door_may_have_been_paid(api: API, status: int) -> None:
     failure = _failure(api, api[1].error(status))
