@@ -30,7 +30,9 @@ class LoopState(TypedDict, total=False):
         finalists: `CandidateResult`s of the last look.
         history: `RoundSummary` of every round.
         decision: the last `Decision`.
+        shortage: which limit of the budget is reached, in words; None while there is room.
         recalled: vector id and plan of a remembered run that is being tried; None otherwise.
+        replaces: id of the remembered plan of the same goal that no longer holds.
         verdict: the run's conclusion.
         spent: `Spent`.
     """
@@ -51,7 +53,9 @@ class LoopState(TypedDict, total=False):
     finalists: list[dict[str, Any]]
     history: list[dict[str, Any]]
     decision: dict[str, Any]
+    shortage: str | None
     recalled: dict[str, Any] | None
+    replaces: int
     verdict: dict[str, Any]
     spent: dict[str, Any]
 

@@ -37,6 +37,15 @@ class Thresholds(Record):
     broken: Rate = 0.05
     retention: Rate = 0.9
 
+    def at_least(self, other: Thresholds) -> bool:
+        """Whether these ask as much as others do, in every respect."""
+        return (
+            self.steerability >= other.steerability
+            and self.coherence <= other.coherence
+            and self.broken <= other.broken
+            and self.retention >= other.retention
+        )
+
 
 class Goal(Record):
     """What is asked for, in a sentence, and when it counts as reached.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from selfsteer.agents.budget import Spent
 from selfsteer.agents.context import Context
-from selfsteer.agents.policy import promising, utility
+from selfsteer.agents.policy import utility
 from selfsteer.agents.state import LoopState, fresh_search
 from selfsteer.agents.types import CandidateResult, Decision, RoundSummary
 from selfsteer.errors import ControllerError
@@ -15,9 +14,7 @@ def reflect(state: LoopState, context: Context) -> LoopState:
     """Close the round: summary, decision and reason go on record."""
     number = state["round"]
     thresholds = context.goal.thresholds
-    # Where the budget ended the search early there was no closer look.
-    measured = state["finalists"] or state["refined"] or state["results"]
-    results = [CandidateResult.model_validate(row) for row in measured]
+    results = [CandidateResult.model_validate(row) for row in state["finalists"]]
     best = max(results, key=lambda r: utility(r, thresholds), default=None)
     summary = RoundSummary(
         number=number,
@@ -28,9 +25,6 @@ def reflect(state: LoopState, context: Context) -> LoopState:
     history = [RoundSummary.model_validate(row) for row in state["history"]]
     decision = context.controller.reflect(context.goal, [*history, summary])
     _check(decision, state, context)
-    shortage = context.settings.budget.exhausted(_spent(state))
-    if shortage and decision.action in ("narrow", "revise_data"):
-        decision = _stop(best, shortage, context)
     context.memory.runs.add_round(
         Round(
             run_id=context.run_id,
@@ -73,16 +67,3 @@ def _check(decision: Decision, state: LoopState, context: Context) -> None:
             f"Controller {name} wants to narrow a search, but this round made no vector; "
             "it should revise the data or give up."
         )
-
-
-def _spent(state: LoopState) -> Spent:
-    return Spent.model_validate(state["spent"]).plus(rounds=1)
-
-
-def _stop(best: CandidateResult | None, shortage: str, context: Context) -> Decision:
-    """Out of budget: confirm the best there is if it may pass, else end."""
-    if best is not None and promising(best, context.goal.thresholds):
-        return Decision(
-            action="confirm", candidate=best.spec(), reason=f"Stopped because {shortage}."
-        )
-    return Decision(action="give_up", reason=f"Stopped because {shortage}.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfsteer.app import options
-from selfsteer.app.controllers import build_controller, check_controller
+from selfsteer.app.controllers import Payer, build_controller, check_controller
 from selfsteer.app.loading import load_student, open_memory
 from selfsteer.app.output import explain, literal, place, print_json, stdout
 from selfsteer.app.settings import AppSettings
@@ -26,6 +26,9 @@ _NAMES = {
     "rounds": "--budget-rounds",
     "candidates": "--budget-candidates",
     "generated_tokens": "--budget-tokens",
+    "controller_calls": "--budget-calls",
+    "controller_tokens": "--budget-controller-tokens",
+    "money": "--budget-money",
     "minutes": "--budget-minutes",
     **{
         name: f"--{name}"
@@ -62,7 +65,17 @@ def run(
     budget_rounds: Annotated[int | None, typer.Option(help="Limit of rounds.")] = None,
     budget_candidates: Annotated[int | None, typer.Option(help="Limit of candidates.")] = None,
     budget_tokens: Annotated[int | None, typer.Option(help="Limit of generated tokens.")] = None,
+    budget_calls: Annotated[
+        int | None, typer.Option(help="Limit of calls to a paid controller.")
+    ] = None,
+    budget_controller_tokens: Annotated[
+        int | None, typer.Option(help="Limit of tokens that a paid controller reads and writes.")
+    ] = None,
+    budget_money: Annotated[
+        float | None, typer.Option(help="Limit of US dollars for a paid controller.")
+    ] = None,
     budget_minutes: Annotated[float | None, typer.Option(help="Limit of minutes.")] = None,
+    on_ambiguous: options.OnAmbiguous = "ask",
     seed: options.Seed = 0,
     no_memory: Annotated[
         bool, typer.Option("--no-memory", help="Recall no vector of an earlier run.")
@@ -77,6 +90,9 @@ def run(
         "rounds": budget_rounds,
         "candidates": budget_candidates,
         "generated_tokens": budget_tokens,
+        "controller_calls": budget_calls,
+        "controller_tokens": budget_controller_tokens,
+        "money": budget_money,
         "minutes": budget_minutes,
     }
     thresholds = {
@@ -90,6 +106,7 @@ def run(
     from selfsteer.agents.loop import run_goal
     from selfsteer.app.inputs import Inputs
     from selfsteer.app.watch import watch
+    from selfsteer.memory.runs import fresh_id
     from selfsteer.steering.capability import load_capability
     from selfsteer.steering.datasets import ContrastiveDataset
 
@@ -98,7 +115,9 @@ def run(
     defaults = AppSettings()
     with open_memory(db) as memory:
         model = load_student(student, device, dtype)
-        decider = build_controller(controller, model, pairs)
+        run_id = fresh_id()
+        payer = Payer(memory, run_id, settings.budget, on_ambiguous)
+        decider = build_controller(controller, model, pairs, payer)
         inputs = Inputs.store(
             memory,
             student=student,
@@ -115,6 +134,7 @@ def run(
                 settings,
                 capability=inputs.capability(memory),
                 listener=listener,
+                run_id=run_id,
             )
     _conclude(ended, json_=json_)
 
@@ -126,6 +146,7 @@ def resume(
     ] = None,
     db: options.Db = None,
     device: options.Device = None,
+    on_ambiguous: options.OnAmbiguous = "ask",
     json_: options.Json = False,
 ) -> None:
     """Go on with a run that was stopped; exit codes as those of `run`."""
@@ -139,8 +160,9 @@ def resume(
         _check_unfinished(stopped)
         inputs = Inputs.of_run(memory, stopped)
         model = load_student(student or inputs.student, device or inputs.device, inputs.dtype)
-        decider = build_controller(stopped.controller, model, inputs.dataset(memory))
         settings = RunSettings.model_validate(stopped.settings)
+        payer = Payer(memory, run_id, settings.budget, on_ambiguous)
+        decider = build_controller(stopped.controller, model, inputs.dataset(memory), payer)
         with watch(memory, settings, inputs, run_id) as listener:
             ended = resume_run(
                 run_id,
