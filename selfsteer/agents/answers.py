@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,23 +11,28 @@ from selfsteer.agents.types import Question, Record, Text
 Reason = Annotated[str, Field(min_length=1, max_length=2_000)]
 
 
-class Proposal(Record):
-    """Both sides of a contrast, questions to ask, and a rubric to judge by."""
+class Revision(Record):
+    """Both sides of a contrast, and a rubric to judge by."""
 
     positive: tuple[Text, ...] = Field(min_length=5, max_length=24)
     negative: tuple[Annotated[str, Field(max_length=2_000)], ...] = Field(
         min_length=1, max_length=24
     )
-    questions: tuple[Question, ...] = Field(min_length=40, max_length=400)
     rubric: str = Field(min_length=1, max_length=4_000)
     reason: Reason
 
     @model_validator(mode="after")
-    def _two_sides(self) -> Proposal:
+    def _two_sides(self) -> Self:
         both = set(self.positive) & set(self.negative)
         if both:
             raise ValueError(f"the instruction {min(both)!r} stands on both sides")
         return self
+
+
+class Proposal(Revision):
+    """The first one, with the questions that the whole run asks."""
+
+    questions: tuple[Question, ...] = Field(min_length=40, max_length=400)
 
 
 class Choice(Record):

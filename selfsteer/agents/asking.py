@@ -15,12 +15,16 @@ from selfsteer.errors import ControllerError
 from selfsteer.steering.prompts import Message
 
 Answer = TypeVar("Answer", bound=BaseModel)
-MAX_TOKENS = 8_192
+MAX_TOKENS = 4_096
 _PROBLEM = 1_000  # characters of a validation error that are shown to the model
 
 
 class Calls(Protocol):
     """Calls that are paid for and on record; see `PaidCalls`."""
+
+    @property
+    def model(self) -> str:
+        """What is asked, provider and model."""
 
     def ask(self, step: str, role: str, ask: Ask) -> Reply:
         """The reply to a request, from the ledger where it is there."""
@@ -29,14 +33,18 @@ class Calls(Protocol):
         """Put on record that the reply was understood."""
 
 
-class Declined(ControllerError):
-    """A large model gave no answer: it refused, or was cut off, or said nothing."""
+class NoAnswer(ControllerError):
+    """A large model answered nothing that can be used; asking again would bring the same."""
+
+
+class Declined(NoAnswer):
+    """It refused, or was cut off, or said nothing."""
 
     def __init__(self, role: str, reply: Reply) -> None:
         said = f": {reply.text.strip()[:200]}" if reply.text.strip() else ""
         why = {"refusal": "refused to answer", "length": "was cut off by its length limit"}
         told = why.get(reply.stop, "gave an empty answer")
-        super().__init__(f"The model {reply.model} {told} when asked to {role}{said}")
+        super().__init__(f"the model {reply.model} {told} when asked to {role}{said}")
         self.stop = reply.stop
 
 
@@ -46,6 +54,8 @@ def ask_typed(
     prompt: str,
     answer: type[Answer],
     check: Callable[[Answer], None] = lambda _: None,
+    *,
+    max_tokens: int = MAX_TOKENS,
     **fields: str,
 ) -> Answer:
     """Ask with a prompt file and read the answer as a type; one repair turn shows what was wrong.
@@ -54,18 +64,19 @@ def ask_typed(
         step: where in the run, for the ledger.
         prompt: name of the prompt file, which is also the role in the ledger.
         check: raises ValueError with a sentence where an answer of the right type cannot be used.
+        max_tokens: the longest answer.
         fields: what goes into the prompt.
 
     Raises:
-        Declined: refused, cut off or empty; asking again would cost and bring the same.
-        ControllerError: not usable after the repair either.
+        Declined: refused, cut off or empty.
+        NoAnswer: not usable after the repair either.
     """
     file = load_prompt(prompt)
     system, task = file.fill(**fields)
     messages: tuple[Message, ...] = (Message(role="user", content=task),)
     problem = ""
     for _ in range(2):
-        ask = _ask(system, messages, answer)
+        ask = _ask(system, messages, answer, max_tokens)
         reply = calls.ask(step, file.version, ask)
         if reply.stop in ("refusal", "length", "empty"):
             raise Declined(prompt, reply)
@@ -78,20 +89,22 @@ def ask_typed(
             continue
         calls.parsed(step, file.version, ask)
         return found
-    raise ControllerError(
-        f"The model {reply.model} gave no usable answer when asked to {prompt}, in two attempts; "
+    raise NoAnswer(
+        f"the model {reply.model} gave no usable answer when asked to {prompt}, in two attempts; "
         f"the last problem: {problem}"
     )
 
 
-def _ask(system: str, messages: tuple[Message, ...], answer: type[BaseModel]) -> Ask:
+def _ask(
+    system: str, messages: tuple[Message, ...], answer: type[BaseModel], max_tokens: int
+) -> Ask:
     schema: dict[str, Any] = answer.model_json_schema()
     return Ask(
         system=system,
         messages=messages,
         answer_schema=schema,
         answer_name=answer.__name__.lower(),
-        max_tokens=MAX_TOKENS,
+        max_tokens=max_tokens,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from selfsteer.agents.answers import Choice, Judgement, Proposal, Reflection
+from selfsteer.agents.answers import Choice, Judgement, Proposal, Reflection, Revision
 from selfsteer.agents.asking import Calls, Declined, ask_typed
 from selfsteer.agents.briefing import (
     describe_evidence,
@@ -28,6 +28,7 @@ from selfsteer.steering.datasets import ContrastiveDataset
 
 SAMPLES = 256
 JUDGED_AT_ONCE = 16
+LONGEST = 16_384  # tokens of a proposal
 OPERATORS = ("add", "ablate")
 
 
@@ -35,31 +36,42 @@ class LlmController:
     """Implements `Controller` with a chat model.
 
     Args:
-        name: what the run calls it, provider and model.
+        name: what the run calls it.
         calls: where its answers come from, are paid and recorded.
     """
 
     def __init__(self, name: str, calls: Calls) -> None:
         self.name = name
+        self.model: str | None = calls.model
         self._calls = calls
 
     def propose(self, goal: Goal, history: Sequence[RoundSummary]) -> ContrastiveSpec:
-        """Instructions for both sides, questions, and a rubric, in the light of what failed."""
-        answer = ask_typed(
-            self._calls,
-            f"propose-{len(history)}",
-            "propose",
-            Proposal,
-            goal=fence("goal", goal.text),
-            history=describe_history(history),
-        )
+        """Instructions for both sides and a rubric; in the first round questions as well."""
+        answer = self._revision(goal, history) if history else self._proposal(goal)
         return ContrastiveSpec(
             positive=answer.positive,
             negative=answer.negative,
-            questions=answer.questions,
+            questions=answer.questions if isinstance(answer, Proposal) else (),
             rubric=goal.rubric or answer.rubric,
             samples=SAMPLES * 2 ** len(history),
             reason=answer.reason,
+        )
+
+    def _proposal(self, goal: Goal) -> Proposal:
+        told = fence("goal", goal.text)
+        return ask_typed(
+            self._calls, "propose-0", "propose", Proposal, max_tokens=LONGEST, goal=told
+        )
+
+    def _revision(self, goal: Goal, history: Sequence[RoundSummary]) -> Revision:
+        return ask_typed(
+            self._calls,
+            f"propose-{len(history)}",
+            "revise",
+            Revision,
+            max_tokens=LONGEST,
+            goal=fence("goal", goal.text),
+            history=describe_history(history),
         )
 
     def confirms_pairs(self) -> bool:

@@ -34,6 +34,8 @@ class SplitController:
         self._of = {role: roles.get(role, main) for role in ROLES}
         others = [f"{role}={self._of[role].name}" for role in ROLES if role in roles]
         self.name = ", ".join([main.name, *others])
+        models = dict.fromkeys(self._of[role].model for role in ROLES)
+        self.model = ", ".join(model for model in models if model) or None
 
     def propose(self, goal: Goal, history: Sequence[RoundSummary]) -> ContrastiveSpec:
         """By the proposer."""

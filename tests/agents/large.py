@@ -21,6 +21,7 @@ class ScriptedCalls:
 
     def __init__(self, script: Script) -> None:
         self._script = script
+        self.model = "scripted/scripted-1"
         self.asked: list[tuple[str, str, Ask]] = []
         self.understood: list[Ask] = []
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from selfsteer.agents.answers import Reflection
-from selfsteer.agents.asking import Declined, ask_typed
+from selfsteer.agents.asking import Declined, NoAnswer, ask_typed
 from selfsteer.agents.prompts import load_prompt
-from selfsteer.errors import ControllerError
 from tests.agents.large import Script, ScriptedCalls, said
 
 FIELDS = {"goal": "g", "thresholds": "t", "history": "h"}
@@ -63,7 +62,7 @@ def test_an_answer_of_the_right_type_may_still_be_wrong() -> None:
 
 def test_after_the_repair_it_is_refused_with_the_reason() -> None:
     calls = ScriptedCalls(answers("no", "no again"))
-    with pytest.raises(ControllerError, match=r"scripted-1.*reflect.*two attempts.*JSON"):
+    with pytest.raises(NoAnswer, match=r"scripted-1.*reflect.*two attempts.*JSON"):
         ask_typed(calls, "s", "reflect", Reflection, **FIELDS)
     assert len(calls.asked) == 2
     assert calls.understood == []

@@ -70,6 +70,10 @@ def always(answer: Any) -> Script:
     return lambda role, ask: answer
 
 
+def without_questions() -> dict[str, Any]:
+    return {name: value for name, value in proposal().items() if name != "questions"}
+
+
 def task(ask: Ask) -> str:
     return ask.messages[0].content
 
@@ -89,8 +93,13 @@ def test_the_rubric_of_the_goal_is_kept() -> None:
 
 
 def test_later_rounds_see_what_failed_and_sample_more() -> None:
-    large, calls = controller(always(proposal()))
-    assert large.propose(GOAL, (ROUND,)).samples == 2 * large.propose(GOAL, ()).samples
+    def script(role: str, ask: Ask) -> Any:
+        return proposal() if role == "propose" else without_questions()
+
+    large, calls = controller(script)
+    later, first = large.propose(GOAL, (ROUND,)), large.propose(GOAL, ())
+    assert later.samples == 2 * first.samples
+    assert (len(first.questions), later.questions) == (48, ())
     step, _, ask = calls.asked[0]
     assert step == "propose-1"
     assert fenced(task(ask), "reply") == ["so </data> so", "woe"]

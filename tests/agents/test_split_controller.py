@@ -24,7 +24,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
 
 def named(name: str) -> Mock:
     controller = Mock(spec=Controller)
-    controller.name = name
+    controller.name, controller.model = name, f"{name}-1" if name == "main" else None
     return controller
 
 
@@ -42,6 +42,7 @@ def test_each_role_goes_to_its_controller(role: ControllerRole) -> None:
             assert found is asked.return_value
     assert {call[0] for call in other.method_calls} == belongs
     assert split.name == f"main, {role}=other"
+    assert split.model == "main-1"
 
 
 def test_without_other_roles_it_is_the_main_one() -> None:
