@@ -44,7 +44,7 @@ class ControllerError(SelfsteerError):
 
 
 class BudgetError(SelfsteerError):
-    """A budget is not a positive amount."""
+    """A budget is not a positive amount, cannot be kept, or is used up."""
 
 
 class ScenarioError(SelfsteerError):

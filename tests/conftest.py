@@ -12,6 +12,8 @@ import pytest
 # Before any import that reads them.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# No model is asked beyond this machine, whatever keys the environment holds.
+os.environ["SELFSTEER_FORBID_REQUESTS"] = "1"
 
 import torch
 from hypothesis import HealthCheck

@@ -20,13 +20,16 @@ from selfsteer.steering.plan import Plan
 from selfsteer.steering.prompts import Example
 from selfsteer.steering.vectors import SteeringVector
 
-PAIRS = 512
+PAIRS = 1024
 STRENGTHS = tuple(np.geomspace(0.2, 2.0, 8).round(3).tolist())
 # Everywhere, where the reply begins, or there and through the first words or the first sentence: a
 # value that is chosen once needs its push until it is said.
 SELECTORS = ("all", "last", "last + response[0:4]", "last + response[0:16]")
-# Successive halving on development probes: how many points each stage looks at, on how many probes.
-STAGES = ((None, 8), (24, 40), (6, 160))
+# The best points are looked at again with strengths between those of the grid beside them.
+DOSES = (1 / 1.18, 1.0, 1.18)
+# Development probes for the grid, for the best points of it, for those with doses, for the last.
+LOOKS = (8, 40, 80, 320)
+KEPT = (24, 6, 4)
 REPORT = 400
 EXPRESSION, WELL_FORMED = 0.85, 0.90
 
@@ -61,10 +64,11 @@ class Best:
         return self.expression >= EXPRESSION and self.well_formed >= WELL_FORMED
 
 
-def value_vector(student: Student, family: str, value: str) -> SteeringVector:
+def value_vector(student: Student, asked: dict[str, str]) -> SteeringVector:
     """Replies under training wordings of the instruction against replies under none."""
-    rng = Random(f"card-vector-{family}-{value}")
-    told = prompts(rng, PAIRS, {family: value}, "train")
+    name = "-".join(f"{family}-{value}" for family, value in asked.items())
+    rng = Random(f"card-vector-{name}")
+    told = prompts(rng, PAIRS, asked, "train")
     free = prompts(rng, PAIRS, None, "train")
     positive, negative = (replies(student, p, seed=s) for s, p in ((1, told), (2, free)))
     pairs = tuple(
@@ -74,7 +78,7 @@ def value_vector(student: Student, family: str, value: str) -> SteeringVector:
         for t, p, f, n in zip(told, positive, free, negative, strict=True)
         if p and n
     )
-    return extract_vector(student, ContrastiveDataset(concept=f"{family}: {value}", pairs=pairs))
+    return extract_vector(student, ContrastiveDataset(concept=name, pairs=pairs))
 
 
 def measure(
@@ -103,33 +107,37 @@ def measure(
 
 def best_single(student: Student, family: str, value: str) -> Best:
     """The grid on development probes, closer looks at the best, the winner on report probes."""
-    vector = value_vector(student, family, value)
     asked = {family: value}
-    grid = [
+    vector = value_vector(student, asked)
+    points = [
         Point(layer, strength, selector)
         for layer in range(student.n_layers)
         for strength in STRENGTHS
         for selector in SELECTORS
     ]
 
-    def score(points: list[Point], count: int, seed: int) -> list[tuple[float, float]]:
-        plans = [point.plan(vector) for point in points]
-        return measure(student, plans, asked, count, seed)
+    def ranked(points: list[Point], look: int) -> list[Point]:
+        found = measure(student, _plans(vector, points), asked, LOOKS[look], seed=11 + look)
+        merits = dict(zip(points, map(_merit, found), strict=True))
+        return sorted(points, key=merits.__getitem__, reverse=True)
 
-    def ranked(points: list[Point], count: int, seed: int) -> list[Point]:
-        # A little below the limit still counts here: few samples, and the report has its own.
-        merit = {
-            point: min(expression, 0.97) + 2 * min(0.0, well - 0.95)
-            for point, (expression, well) in zip(points, score(points, count, seed), strict=True)
-        }
-        return sorted(points, key=merit.__getitem__, reverse=True)
-
-    points = grid
-    for stage, (kept, count) in enumerate(STAGES):
-        points = ranked(points[:kept], count, seed=11 + stage)
-    best = points[0]
-    ((expression, well),) = score([best], REPORT, seed=20)
+    for look, kept in enumerate(KEPT):
+        points = ranked(points, look)[:kept]
+        if look == 1:
+            points = [p._replace(strength=p.strength * dose) for p in points for dose in DOSES]
+    best = ranked(points, len(KEPT))[0]
+    ((expression, well),) = measure(student, _plans(vector, [best]), asked, REPORT, seed=20)
     return Best(family, value, best, expression, well, vector)
+
+
+def _plans(vector: SteeringVector, points: list[Point]) -> list[Plan]:
+    return [point.plan(vector) for point in points]
+
+
+def _merit(found: tuple[float, float]) -> tuple[float, float]:
+    """How far the worse of the two is above its limit; the sum where that is equal."""
+    expression, well = found
+    return min(expression - EXPRESSION, well - WELL_FORMED), expression + well
 
 
 def steerability(found: Sequence[Best]) -> Bar:

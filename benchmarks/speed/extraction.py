@@ -11,14 +11,13 @@ from benchmarks.bars import Bar
 from benchmarks.interleave import interleaved, interleaved_seconds, stopwatch
 from benchmarks.speed.workers import Worker
 from benchmarks.speed.world import MIDDLE, dataset, texts
-from selfsteer.steering.batching import buckets
+from selfsteer.steering.batching import buckets, reading_budget
 from selfsteer.steering.encoding import encode
 from selfsteer.steering.extraction.extract import extract_vector
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Prompt
 
 BATCHES = (1, 8, 32)  # the peers' batch sizes; the fastest counts
-TOKEN_BUDGET = 4096
 
 
 def rows(student: Student, workers: Sequence[Worker]) -> list[Bar]:
@@ -81,7 +80,8 @@ def bare_forward(student: Student, blocks: int) -> None:
     """
     inner: Any = student.model.base_model
     encoded = [encode(student, Prompt.raw(text)) for text in texts()]
-    for batch in buckets([len(row.ids) for row in encoded], TOKEN_BUDGET):
+    budget = reading_budget(student.device)
+    for batch in buckets([len(row.ids) for row in encoded], budget):
         together = [i for place in batch for i in encoded[place].ids]
         width = max(1, len(together) // len(batch))
         ids = torch.tensor(together[: width * len(batch)]).view(len(batch), width)

@@ -2,23 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
 from pydantic import BaseModel, ConfigDict, Field
+
+from selfsteer.errors import BudgetError
+
+# What people call a limit, where it is not its name.
+_WORDS = {"money": "dollars"}
+
+
+class OutOfBudget(BudgetError):
+    """What comes next would go past a limit; the message says which, as part of a sentence.
+
+    Args:
+        spent: what had been spent where it showed, and is on no record yet.
+    """
+
+    def __init__(self, shortage: str, spent: Mapping[str, float] | None = None) -> None:
+        super().__init__(shortage)
+        self.spent = spent or {}
+
+
+@contextmanager
+def keeping_account(spent: Mapping[str, float]) -> Iterator[None]:
+    """Let a shortage in this block say what was spent before it."""
+    try:
+        yield
+    except OutOfBudget as error:
+        raise OutOfBudget(str(error), spent) from error
 
 
 class Spent(BaseModel):
-    """What a run has used up so far."""
+    """What a run has used up so far.
+
+    Attributes:
+        replies: that the student gave; no limit counts them, they tell what one costs in minutes.
+        money: in US dollars; None where a price is not known.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     rounds: int = 0
     candidates: int = 0
     generated_tokens: int = 0
+    replies: int = 0
+    controller_calls: int = 0
+    controller_tokens: int = 0
+    money: float | None = 0.0
     minutes: float = 0.0
 
     def plus(self, **amounts: float) -> Spent:
         """The same with more spent."""
         values = self.model_dump()
-        return Spent(**{name: values[name] + amounts.get(name, 0) for name in values})
+        return Spent(**(values | {name: values[name] + amounts[name] for name in amounts}))
 
 
 class Budget(BaseModel):
@@ -28,6 +66,9 @@ class Budget(BaseModel):
         rounds: turns of the loop.
         candidates: plans evaluated, closer looks counted again.
         generated_tokens: tokens that the student writes.
+        controller_calls: requests to a paid model that were paid, or may have been.
+        controller_tokens: tokens that paid models read and write.
+        money: US dollars for paid models; None sets no limit.
         minutes: wall-clock time of the run, interruptions left out.
     """
 
@@ -36,12 +77,30 @@ class Budget(BaseModel):
     rounds: int = Field(default=3, ge=1)
     candidates: int = Field(default=240, ge=1)
     generated_tokens: int = Field(default=2_000_000, ge=1)
+    controller_calls: int = Field(default=1_000, ge=1)
+    controller_tokens: int = Field(default=2_000_000, ge=1)
+    money: float | None = Field(default=None, gt=0)
     minutes: float = Field(default=60.0, gt=0)
 
     def exhausted(self, spent: Spent) -> str | None:
         """Which limit is reached, in words; None while there is room."""
-        for name in ("rounds", "candidates", "generated_tokens", "minutes"):
-            limit, used = getattr(self, name), getattr(spent, name)
+        for name, limit, used in self._pairs(spent):
             if used >= limit:
-                return f"the budget of {limit:g} {name.replace('_', ' ')} is used up"
+                return f"{_budget_of(name, limit)} is used up"
         return None
+
+    def exceeded(self, spent: Spent) -> str | None:
+        """Which limit this would be past, in words; None where it keeps within all of them."""
+        for name, limit, used in self._pairs(spent):
+            if used > limit:
+                return f"{_budget_of(name, limit)} has no room for what comes next"
+        return None
+
+    def _pairs(self, spent: Spent) -> list[tuple[str, float, float]]:
+        """Name, limit and use of everything that is limited."""
+        pairs = ((name, getattr(self, name), getattr(spent, name)) for name in Budget.model_fields)
+        return [(name, limit, used or 0) for name, limit, used in pairs if limit is not None]
+
+
+def _budget_of(name: str, limit: float) -> str:
+    return f"the budget of {limit:g} {_WORDS.get(name, name.replace('_', ' '))}"

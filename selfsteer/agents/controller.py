@@ -26,6 +26,8 @@ class Controller(Protocol):
     """
 
     name: str
+    model: str | None
+    """The paid model that is asked, as it names itself; None where nothing is paid."""
 
     def propose(self, goal: Goal, history: Sequence[RoundSummary]) -> ContrastiveSpec:
         """How to make the contrast of this round."""

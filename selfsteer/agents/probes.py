@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Container, Sequence
 from functools import cache
 from importlib.resources import files
+from itertools import islice
 from random import Random
 
 from pydantic import BaseModel, ConfigDict
 
+from selfsteer.agents.types import Question
 from selfsteer.steering.prompts import Prompt
 
+LEAST = 12  # questions of a split, below which bundled ones are added
 SPLITS = ("extraction", "development", "confirmation", "report")  # and recall, beside them
 
 
@@ -52,3 +57,44 @@ def deal_probes(seed: int) -> ProbeSplits:
     Random(f"probes-{seed}").shuffle(rest)
     dealt = {name: tuple(rest[index :: len(SPLITS)]) for index, name in enumerate(SPLITS)}
     return ProbeSplits(recall=tuple(recall), **dealt)
+
+
+def deal_questions(questions: Sequence[Question], seed: int) -> ProbeSplits:
+    """A controller's questions dealt into the splits; `recall` stays with the bundled prompts.
+
+    Questions that differ only in case, spaces or punctuation are taken once. Every split has about
+    as many of each topic, and of each length within a topic: neighbours in length go to different
+    splits, in random order. Where there are fewer than `LEAST` a split, bundled prompts join them.
+    """
+    bundled = deal_probes(seed)
+    known = {_plain(prompt.messages[-1].content) for prompt in bundled.recall}
+    distinct: dict[str, Question] = {}
+    for question in questions:
+        plain = _plain(question.text)
+        if plain and plain not in known:
+            distinct.setdefault(plain, question)
+    ordered = sorted(distinct.values(), key=lambda q: (q.topic.casefold(), len(q.text), q.text))
+    rng = Random(f"questions-{seed}")
+    dealt: dict[str, list[str]] = {name: [] for name in SPLITS}
+    for start in range(0, len(ordered), len(SPLITS)):
+        for name, question in zip(
+            rng.sample(SPLITS, len(SPLITS)), ordered[start : start + len(SPLITS)], strict=False
+        ):
+            dealt[name].append(question.text)
+    return bundled.model_copy(
+        update={name: _topped_up(dealt[name], getattr(bundled, name), distinct) for name in SPLITS}
+    )
+
+
+def _topped_up(
+    texts: Sequence[str], spare: Sequence[Prompt], taken: Container[str]
+) -> tuple[Prompt, ...]:
+    """The texts as prompts, and bundled ones up to `LEAST`."""
+    free = (prompt for prompt in spare if _plain(prompt.messages[-1].content) not in taken)
+    more = islice(free, max(0, LEAST - len(texts)))
+    return (*map(Prompt.chat, texts), *more)
+
+
+def _plain(text: str) -> str:
+    """The words alone, to see that two questions are one."""
+    return " ".join(re.findall(r"\w+", text.casefold()))

@@ -37,6 +37,7 @@ class SearchController:
     """
 
     name = "search"
+    model: str | None = None
 
     def __init__(self, student: Student, dataset: ContrastiveDataset | None = None) -> None:
         self._student = student

@@ -43,6 +43,7 @@ class SelfController:
     """
 
     name = "self"
+    model: str | None = None
 
     def __init__(self, student: Student) -> None:
         self._student = student

@@ -37,12 +37,26 @@ class Thresholds(Record):
     broken: Rate = 0.05
     retention: Rate = 0.9
 
+    def at_least(self, other: Thresholds) -> bool:
+        """Whether these ask as much as others do, in every respect."""
+        return (
+            self.steerability >= other.steerability
+            and self.coherence <= other.coherence
+            and self.broken <= other.broken
+            and self.retention >= other.retention
+        )
+
 
 class Goal(Record):
-    """What is asked for, in a sentence, and when it counts as reached."""
+    """What is asked for, in a sentence, and when it counts as reached.
+
+    Attributes:
+        rubric: how a judge is to tell; empty leaves it to the sentence.
+    """
 
     text: Text
     thresholds: Thresholds = Thresholds()
+    rubric: str = Field(default="", max_length=4_000)
 
     @field_validator("text")
     @classmethod
@@ -50,6 +64,13 @@ class Goal(Record):
         if not text.strip():
             raise ValueError("a goal needs a sentence, such as 'I want it to sound sad'")
         return text.strip()
+
+
+class Question(Record):
+    """Something that a user may ask; questions of one topic are dealt evenly into the splits."""
+
+    topic: str = Field(min_length=1, max_length=60)
+    text: str = Field(min_length=1, max_length=400)
 
 
 class ContrastiveSpec(Record):
@@ -60,6 +81,8 @@ class ContrastiveSpec(Record):
         negative: system prompts of the other side; an empty string means no system prompt.
         dataset: ready pairs, used instead of sampling the student.
         samples: completions to sample for each side.
+        questions: what the student is asked; none leaves it to the bundled probes.
+        rubric: how the judge is to tell; empty leaves it to the goal.
         reason: why this contrast.
     """
 
@@ -67,6 +90,8 @@ class ContrastiveSpec(Record):
     negative: tuple[Annotated[str, Field(max_length=2_000)], ...] = ("",)
     dataset: ContrastiveDataset | None = None
     samples: int = Field(default=96, ge=8, le=4_096)
+    questions: tuple[Question, ...] = Field(default=(), max_length=400)
+    rubric: str = Field(default="", max_length=4_000)
     reason: str = Field(default="", max_length=2_000)
 
 
@@ -181,7 +206,13 @@ class Sample(Record):
     reply: str
 
 
-Action = Literal["confirm", "narrow", "revise_data", "give_up"]
+class Failure(Sample):
+    """A reply that did not do what it should, with the judge's score."""
+
+    score: Rate
+
+
+Action = Literal["confirm", "narrow", "widen", "revise_data", "give_up"]
 
 
 class Decision(Record):
@@ -199,10 +230,25 @@ class SiteEvidence(LayerEvidence):
 
 
 class RoundSummary(Record):
-    """What one round brought."""
+    """What one round brought.
+
+    Attributes:
+        positive, negative: the instructions of its two sides.
+        pairs_kept, pairs_sampled: how many pairs were confirmed, of how many.
+        turned_down: replies to the positive instructions that the judge did not confirm.
+        space: where was searched; None where it did not come to that.
+        best: the best candidate.
+        failures: replies of the best candidate with the lowest scores.
+        decision: what was made of it.
+    """
 
     number: int
+    positive: tuple[str, ...] = ()
+    negative: tuple[str, ...] = ()
     pairs_kept: int
     pairs_sampled: int
+    turned_down: tuple[Failure, ...] = ()
+    space: SearchSpace | None = None
     best: CandidateResult | None = None
+    failures: tuple[Failure, ...] = ()
     decision: Decision | None = None

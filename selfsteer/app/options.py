@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -33,4 +33,11 @@ Dtype = Annotated[
     ),
 ]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run; see `selfsteer runs`.")]
+OnAmbiguous = Annotated[
+    Literal["ask", "retry"],
+    typer.Option(
+        help="A paid call without a reply on record may have been paid: ask stops there, "
+        "retry pays again."
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]

@@ -1,9 +1,10 @@
 """The record of calls that cost money: written before the request, and before the reply is read.
 
 The order of a paid call is: :meth:`Ledger.replay`; if that gives nothing, check the budget,
-:meth:`Ledger.begin`, call, :meth:`Ledger.commit`, parse, :meth:`Ledger.parsed`. A process that dies
-between ``begin`` and ``commit`` leaves an entry without a reply: it counts as spent, and asking
-again is a new ``attempt``, for a policy to allow.
+:meth:`Ledger.begin`, call, :meth:`Ledger.commit`, read what it cost, :meth:`Ledger.charge`, parse,
+:meth:`Ledger.parsed`. A process that dies between ``begin`` and ``commit`` leaves an entry without
+a reply: it counts as spent, and asking again is a new ``attempt``, for a policy to allow. A request
+that was turned away unpaid is :meth:`Ledger.refused`, and may be begun again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from selfsteer.errors import MemoryFileError
 from selfsteer.memory.connection import Connection, now
-from selfsteer.memory.records import LedgerEntry, to_json
+from selfsteer.memory.records import Charge, LedgerEntry, Paid, to_json
 
 
 class PaidCall(BaseModel):
@@ -25,7 +26,7 @@ class PaidCall(BaseModel):
         run_id: the run that pays.
         step: the node of the loop and its turn, for example ``propose-2``.
         role: what the controller is asked to be.
-        attempt: 1, then 2 for a repair or for asking again.
+        attempt: 1, then 2 for asking the same again.
         request: the whole request as it goes out, without credentials.
     """
 
@@ -56,12 +57,15 @@ class Ledger:
         self._connection = connection
 
     def replay(self, call: PaidCall) -> LedgerEntry | None:
-        """The entry of a call that was made before: with its reply, or ``sent`` with none."""
+        """The entry of a call that was made before: with its reply, or without one."""
         rows = self._connection.query("SELECT * FROM ledger WHERE key = ?", [call.key])
         return LedgerEntry.from_row(rows[0]) if rows else None
 
-    def begin(self, call: PaidCall) -> None:
+    def begin(self, call: PaidCall, expected: Charge) -> None:
         """Put a call on record, before its request leaves.
+
+        Args:
+            expected: what it may cost at most; it counts until the reply says what it did cost.
 
         Raises:
             MemoryFileError: the call is on record; it would be paid twice.
@@ -69,7 +73,9 @@ class Ledger:
         with self._connection.write() as db:
             added = db.execute(
                 "INSERT INTO ledger (key, run_id, step, role, attempt, request_hash, request, "
-                "status, sent) VALUES (?, ?, ?, ?, ?, ?, ?, 'sent', ?) ON CONFLICT DO NOTHING",
+                "expected, status, sent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'sent', ?) "
+                "ON CONFLICT (key) DO UPDATE SET status = 'sent', sent = excluded.sent, "
+                "expected = excluded.expected WHERE status = 'refused'",
                 [
                     call.key,
                     call.run_id,
@@ -78,6 +84,7 @@ class Ledger:
                     call.attempt,
                     call.request_hash,
                     to_json(call.request),
+                    to_json(expected.model_dump()),
                     now(),
                 ],
             ).rowcount
@@ -87,7 +94,17 @@ class Ledger:
                 "sent before; replay it, or ask again as a new attempt."
             )
 
-    def commit(self, call: PaidCall, response: str, usage: Mapping[str, JsonValue]) -> None:
+    def refused(self, call: PaidCall) -> None:
+        """Note that a request was turned away and not paid; it may be begun again.
+
+        Raises:
+            MemoryFileError: the call was not begun, or has a reply.
+        """
+        self._move(
+            call, "UPDATE ledger SET status = 'refused' WHERE key = :key AND status = 'sent'", {}
+        )
+
+    def commit(self, call: PaidCall, response: str) -> None:
         """Put the reply on record as it came, before anything reads it.
 
         Raises:
@@ -95,9 +112,22 @@ class Ledger:
         """
         self._move(
             call,
-            "UPDATE ledger SET status = 'committed', response = :response, usage = :usage, "
-            "committed = :time WHERE key = :key AND status = 'sent'",
-            {"response": response, "usage": to_json(dict(usage))},
+            "UPDATE ledger SET status = 'committed', response = :response, committed = :time "
+            "WHERE key = :key AND status = 'sent'",
+            {"response": response},
+        )
+
+    def charge(self, call: PaidCall, usage: Charge) -> None:
+        """Note what a reply did cost, once.
+
+        Raises:
+            MemoryFileError: the call has no reply, or its cost is on record.
+        """
+        self._move(
+            call,
+            "UPDATE ledger SET usage = :usage "
+            "WHERE key = :key AND response IS NOT NULL AND usage IS NULL",
+            {"usage": to_json(usage.model_dump())},
         )
 
     def parsed(self, call: PaidCall) -> None:
@@ -109,7 +139,7 @@ class Ledger:
         self._move(
             call,
             "UPDATE ledger SET status = 'parsed', parsed = coalesce(parsed, :time) "
-            "WHERE key = :key AND status != 'sent'",
+            "WHERE key = :key AND response IS NOT NULL",
             {},
         )
 
@@ -119,6 +149,21 @@ class Ledger:
             "SELECT * FROM ledger WHERE run_id = ? ORDER BY sent, rowid", [run_id]
         )
         return [LedgerEntry.from_row(row) for row in rows]
+
+    def paid(self, run_id: str) -> Paid:
+        """What a run has spent; a call without a reading of its cost counts at its most."""
+        rows = self._connection.query(
+            "SELECT coalesce(usage, expected) AS usage FROM ledger "
+            "WHERE run_id = ? AND status != 'refused'",
+            [run_id],
+        )
+        charges = [Charge.model_validate_json(row["usage"]) for row in rows]
+        costs = [charge.cost for charge in charges if charge.cost is not None]
+        return Paid(
+            calls=len(charges),
+            tokens=sum(charge.tokens for charge in charges),
+            cost=sum(costs) if len(costs) == len(charges) else None,
+        )
 
     def _move(self, call: PaidCall, statement: str, values: Mapping[str, str]) -> None:
         with self._connection.write() as db:

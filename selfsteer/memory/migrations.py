@@ -14,7 +14,7 @@ from selfsteer.memory.connection import Connection
 
 MIGRATIONS = Migrations("selfsteer.memory")
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 7
 """The number of steps below, kept in the file's ``user_version``."""
 
 APPLICATION_ID = 0x53545245
@@ -242,6 +242,125 @@ def m004_ledger(db: Database) -> None:
         WHEN OLD.response IS NOT NULL
         BEGIN SELECT RAISE(ABORT, 'a reply that was paid for is never rewritten'); END
     """)
+
+
+@MIGRATIONS()
+def m005_ledger_of_what_was_spent(db: Database) -> None:
+    """What a run has spent is read from here, also after a crash, so every row says what its call
+    may cost at most (``expected``, from before its request left), and what it did cost (``usage``)
+    once the reply was read: that comes after the reply is on record, and is written once too. A
+    request that was turned away (``refused``) was not paid, so that a later resume may send it
+    again. Rows of before this step keep their replies; their usage had no agreed form.
+    """
+    db.execute("CREATE TEMP TABLE kept AS SELECT * FROM ledger")
+    db.execute("DROP TABLE ledger")
+    db.execute("""
+        CREATE TABLE ledger (
+            key TEXT PRIMARY KEY,
+            run_id TEXT NOT NULL REFERENCES runs (id),
+            step TEXT NOT NULL,
+            role TEXT NOT NULL,
+            attempt INTEGER NOT NULL,
+            request_hash TEXT NOT NULL,
+            request TEXT NOT NULL CHECK (json_valid(request)),
+            expected TEXT NOT NULL CHECK (json_valid(expected)),
+            status TEXT NOT NULL CHECK (status IN ('sent', 'refused', 'committed', 'parsed')),
+            response TEXT,
+            usage TEXT CHECK (usage IS NULL OR json_valid(usage)),
+            sent TEXT NOT NULL,
+            committed TEXT,
+            parsed TEXT,
+            CHECK ((status IN ('sent', 'refused')) = (response IS NULL))
+        ) STRICT
+    """)
+    db.execute("CREATE INDEX ledger_by_run ON ledger (run_id, sent)")
+    columns = (
+        "key, run_id, step, role, attempt, request_hash, request, status, response, sent, "
+        "committed, parsed"
+    )
+    db.execute(
+        f"INSERT INTO ledger ({columns}, expected) SELECT {columns}, ? FROM kept ORDER BY rowid",
+        ['{"cost":null,"tokens":0}'],
+    )
+    db.execute("DROP TABLE kept")
+    db.execute("""
+        CREATE TRIGGER ledger_keeps_replies BEFORE UPDATE OF response, request, expected ON ledger
+        WHEN OLD.response IS NOT NULL
+        BEGIN SELECT RAISE(ABORT, 'a reply that was paid for is never rewritten'); END
+    """)
+    db.execute("""
+        CREATE TRIGGER ledger_keeps_usage BEFORE UPDATE OF usage ON ledger
+        WHEN OLD.usage IS NOT NULL
+        BEGIN SELECT RAISE(ABORT, 'what was paid for a reply is never rewritten'); END
+    """)
+
+
+@MIGRATIONS()
+def m006_runs_that_wait(db: Database) -> None:
+    """A run may wait for a person, which is neither running nor stopped; and it is bound to the
+    model that its controller pays for, because another one would not have given the replies that
+    the ledger replays. The table is made anew, because SQLite cannot change a CHECK; the rows that
+    refer to it are checked when the transaction ends, by when they find what they refer to.
+    """
+    db.execute("PRAGMA defer_foreign_keys = ON")
+    db.execute("CREATE TEMP TABLE kept AS SELECT * FROM runs")
+    db.execute("DROP TABLE runs")
+    db.execute("""
+        CREATE TABLE runs (
+            id TEXT PRIMARY KEY,
+            goal TEXT NOT NULL,
+            student TEXT NOT NULL,
+            fingerprint TEXT NOT NULL,
+            controller TEXT NOT NULL,
+            model TEXT,
+            seed INTEGER NOT NULL,
+            settings TEXT NOT NULL CHECK (json_valid(settings)),
+            status TEXT NOT NULL CHECK (status IN
+                ('running', 'waiting', 'accepted', 'rejected', 'failed', 'stopped')),
+            verdict TEXT CHECK (verdict IS NULL OR json_valid(verdict)),
+            verdict_stored TEXT,
+            started TEXT NOT NULL,
+            finished TEXT,
+            seconds REAL NOT NULL DEFAULT 0
+        ) STRICT
+    """)
+    columns = (
+        "id, goal, student, fingerprint, controller, seed, settings, status, verdict, "
+        "verdict_stored, started, finished, seconds"
+    )
+    db.execute(f"INSERT INTO runs ({columns}) SELECT {columns} FROM kept ORDER BY rowid")
+    db.execute("DROP TABLE kept")
+    db.execute("CREATE INDEX runs_by_time ON runs (started)")
+    db.execute("""
+        CREATE TRIGGER runs_keep_what_was_asked
+        BEFORE UPDATE OF id, goal, student, fingerprint, controller, model, seed, settings, started
+        ON runs
+        BEGIN SELECT RAISE(ABORT, 'what a run was asked to do is never rewritten'); END
+    """)
+    db.execute("""
+        CREATE TRIGGER runs_keep_their_verdict
+        BEFORE UPDATE OF verdict, verdict_stored ON runs WHEN OLD.verdict_stored IS NOT NULL
+        BEGIN SELECT RAISE(ABORT, 'a verdict is final'); END
+    """)
+
+
+@MIGRATIONS()
+def m007_doubts(db: Database) -> None:
+    """A remembered plan that a later run could not confirm would be offered first to every run
+    after it, and fail again. Remembered plans are never rewritten, so what speaks against one
+    stands beside it: what was asked of it, and what it scored.
+    """
+    db.execute("""
+        CREATE TABLE doubts (
+            remembered_id INTEGER NOT NULL REFERENCES remembered (id),
+            run_id TEXT NOT NULL REFERENCES runs (id),
+            thresholds TEXT NOT NULL CHECK (json_valid(thresholds)),
+            scores TEXT NOT NULL CHECK (json_valid(scores)),
+            created TEXT NOT NULL,
+            PRIMARY KEY (remembered_id, run_id)
+        ) STRICT
+    """)
+    _forbid_updates(db, "doubts")
 
 
 def _forbid_updates(db: Database, table: str) -> None:

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from selfsteer.memory.connection import Connection, now
 from selfsteer.memory.goals import content_terms, goal_key
-from selfsteer.memory.records import RecallHit, Remembered, to_json
+from selfsteer.memory.records import Doubt, RecallHit, Remembered, to_json
 
 # What a reader sees of a row: the search columns stay inside.
 _COLUMNS = "id, run_id, vector_id, goal, plan, scores, fingerprint, supersedes, created"
@@ -73,6 +73,34 @@ class Recall:
             f"SELECT {_COLUMNS} FROM remembered WHERE {_CURRENT} ORDER BY id"
         )
         return [Remembered.from_row(row) for row in rows]
+
+    def doubt(
+        self,
+        remembered_id: int,
+        run_id: str,
+        *,
+        thresholds: Mapping[str, JsonValue],
+        scores: Mapping[str, JsonValue],
+    ) -> None:
+        """Note that a run could not confirm a remembered plan: once a run, the first note stays.
+
+        Args:
+            thresholds: what was asked of it.
+            scores: what it scored.
+        """
+        with self._connection.write() as db:
+            db.execute(
+                "INSERT INTO doubts (remembered_id, run_id, thresholds, scores, created) "
+                "VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                [remembered_id, run_id, to_json(dict(thresholds)), to_json(dict(scores)), now()],
+            )
+
+    def doubts(self, remembered_id: int) -> list[Doubt]:
+        """What speaks against a remembered plan, oldest first."""
+        rows = self._connection.query(
+            "SELECT * FROM doubts WHERE remembered_id = ? ORDER BY rowid", [remembered_id]
+        )
+        return [Doubt.from_row(row) for row in rows]
 
     def recall(self, goal: str, fingerprint: str, limit: int = 3) -> list[RecallHit]:
         """Plans for this student that may meet ``goal``, the likeliest first.

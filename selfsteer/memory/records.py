@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue
 
-RunStatus = Literal["running", "accepted", "rejected", "failed", "stopped"]
+RunStatus = Literal["running", "waiting", "accepted", "rejected", "failed", "stopped"]
 Split = Literal["development", "confirmation", "report"]
 Arm = Literal["steered", "base", "prompt_only"]
-LedgerStatus = Literal["sent", "committed", "parsed"]
+LedgerStatus = Literal["sent", "refused", "committed", "parsed"]
 
 # SQLite has no NaN: it would come back as NULL, so it is None from the start.
 Measure = Annotated[float | None, AfterValidator(lambda x: None if x != x else x)]
@@ -52,7 +52,9 @@ class Record(BaseModel):
 
 
 _JSON_FIELDS = frozenset(
-    {"meta", "settings", "verdict", "plan", "details", "payload", "scores", "request", "usage"}
+    """
+    meta settings verdict plan details payload scores thresholds request expected usage
+    """.split()
 )
 
 
@@ -79,6 +81,7 @@ class Run(Record):
     """All rounds for one goal.
 
     Attributes:
+        model: that the controller pays for; None where it pays for none.
         verdict: what was concluded, and ``verdict_stored`` when; None while the run is undecided.
         seconds: spent so far, over all stretches of a run that was resumed.
     """
@@ -88,6 +91,7 @@ class Run(Record):
     student: str
     fingerprint: str
     controller: str
+    model: str | None = None
     seed: int
     settings: dict[str, JsonValue]
     status: RunStatus = "running"
@@ -180,6 +184,21 @@ class Remembered(Record):
     created: str
 
 
+class Doubt(Record):
+    """A run that could not confirm a remembered plan.
+
+    Attributes:
+        thresholds: what was asked of it.
+        scores: what it scored.
+    """
+
+    remembered_id: int
+    run_id: str
+    thresholds: dict[str, JsonValue]
+    scores: dict[str, JsonValue]
+    created: str
+
+
 class RecallHit(BaseModel):
     """A remembered plan that may meet a goal.
 
@@ -197,12 +216,37 @@ class RecallHit(BaseModel):
     coverage: float
 
 
+class Charge(Record):
+    """What a call costs, or several of them.
+
+    Attributes:
+        tokens: read and written by the paid model, cached ones included.
+        cost: in US dollars; None where a price is not known.
+    """
+
+    tokens: int = 0
+    cost: float | None = 0.0
+
+
+class Paid(Charge):
+    """What a run has spent on paid calls.
+
+    Attributes:
+        calls: that were paid, or may have been.
+    """
+
+    calls: int = 0
+
+
 class LedgerEntry(Record):
     """A call that cost, or may have cost, money.
 
     Attributes:
-        status: ``sent`` with no reply on record means that nobody knows whether it was paid.
+        status: ``sent`` with no reply on record means that nobody knows whether it was paid;
+            ``refused``, that it was not.
+        expected: what it may cost at most.
         response: the reply as it came.
+        usage: what it did cost; None until the reply was read.
     """
 
     key: str
@@ -212,9 +256,10 @@ class LedgerEntry(Record):
     attempt: int
     request_hash: str
     request: JsonValue
+    expected: Charge
     status: LedgerStatus
     response: str | None
-    usage: dict[str, JsonValue] | None
+    usage: Charge | None
     sent: str
     committed: str | None
     parsed: str | None

@@ -23,6 +23,11 @@ from selfsteer.memory.records import (
 )
 
 
+def fresh_id() -> str:
+    """An id for a new run."""
+    return secrets.token_hex(4)
+
+
 class Runs:
     """Runs with their rounds, candidates and events.
 
@@ -42,14 +47,22 @@ class Runs:
         controller: str,
         seed: int,
         settings: Mapping[str, JsonValue],
+        model: str | None = None,
+        run_id: str | None = None,
     ) -> Run:
-        """Open a run with a fresh id."""
+        """Open a run.
+
+        Args:
+            model: that the controller pays for.
+            run_id: from `fresh_id`, where somebody has to know it before; None for a fresh one.
+        """
         run = Run(
-            id=secrets.token_hex(4),
+            id=run_id or fresh_id(),
             goal=goal,
             student=student,
             fingerprint=fingerprint,
             controller=controller,
+            model=model,
             seed=seed,
             settings=dict(settings),
             started=now(),
@@ -90,7 +103,7 @@ class Runs:
     def finish(
         self,
         run_id: str,
-        status: Literal["accepted", "rejected", "failed", "stopped"],
+        status: Literal["accepted", "rejected", "failed", "stopped", "waiting"],
         *,
         seconds: float,
     ) -> Run:
@@ -98,7 +111,7 @@ class Runs:
         return self._move(run_id, status, finished=now(), seconds=seconds)
 
     def resume(self, run_id: str) -> Run:
-        """Open a run again that was stopped, failed, or was killed while running.
+        """Open a run again that was stopped, waits, failed, or was killed while running.
 
         Raises:
             MemoryFileError: unknown, or ended with a verdict.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from selfsteer.errors import SelectorError
-from selfsteer.steering.batching import buckets, pad
+from selfsteer.steering.batching import buckets, pad, reading_budget
 from selfsteer.steering.encoding import Encoded, encode
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example, Prompt
@@ -69,13 +69,13 @@ def capture(
     layers: Sequence[int] | None = None,
     selector: str | Selector = "response",
     reduce: Reduce = "mean",
-    token_budget: int = 4096,
+    token_budget: int | None = None,
 ) -> Activations:
     """One activation per layer and text: the mean over the selected tokens, or the last of them.
 
     Args:
         layers: layer numbers, -1 for the embedding output; None for all blocks.
-        token_budget: tokens per forward, pads included.
+        token_budget: tokens per forward, pads included; None for what suits the device.
 
     Raises:
         SelectorError: when a text has no selected token (a bare prompt has no response).
@@ -106,7 +106,7 @@ def capture_tokens(
     examples: Sequence[Item],
     layers: Sequence[int] | None = None,
     selector: str | Selector = "all",
-    token_budget: int = 4096,
+    token_budget: int | None = None,
 ) -> list[Tensor]:
     """Every selected token's activation: for each text a float32 tensor [L, T_i, D].
 
@@ -141,7 +141,7 @@ def capture_moments(
     layers: Sequence[int] | None = None,
     selector: str | Selector = "all",
     second: bool = False,
-    token_budget: int = 4096,
+    token_budget: int | None = None,
 ) -> Moments:
     """Moments over all selected tokens, in memory that does not grow with the texts.
 
@@ -234,9 +234,10 @@ def _stack(rows: Sequence[np.ndarray[Any, Any]], ids: Tensor) -> Tensor:
 
 
 def _batches(
-    student: Student, rows: Sequence[Encoded], token_budget: int
+    student: Student, rows: Sequence[Encoded], token_budget: int | None
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Row numbers and their right-padded token ids."""
-    for batch in buckets([len(row.ids) for row in rows], token_budget):
+    budget = token_budget or reading_budget(student.device)
+    for batch in buckets([len(row.ids) for row in rows], budget):
         padded = pad([rows[i].ids for i in batch], student.pad_id, "right", student.device)
         yield batch, padded.ids

@@ -78,6 +78,7 @@ class Scripted:
     """
 
     name = "scripted"
+    model: str | None = None
 
     def __init__(
         self,

@@ -75,6 +75,29 @@ def test_a_recalled_vector_that_no_longer_holds_is_replaced(
     third = run_goal(talker, Scripted(), memory, settings(seed=9))
     assert third.verdict is not None
     assert third.verdict["recalled"] == second.id != first.id
+    [newer] = memory.remembered()
+    assert (newer.run_id, newer.supersedes) == (second.id, 1)
+    [doubt] = memory.doubts(1)
+    assert doubt.run_id == second.id
+    assert doubt.scores["steerability"] == 0
+    assert doubt.thresholds == limits.model_dump()
+
+
+def test_what_could_not_be_confirmed_is_not_offered_again_for_as_much(
+    talker: Student, memory: Memory
+) -> None:
+    """Only to those who ask for less than the run that doubted it."""
+    first = run_goal(talker, Scripted(), memory, settings())
+    failed = run_goal(talker, Scripted(), memory, settings(thresholds=IMPOSSIBLE))
+    assert failed.status == "rejected"
+    assert "recalled" in kinds(memory, failed)
+    again = run_goal(talker, Scripted(), memory, settings(thresholds=IMPOSSIBLE))
+    assert "recalled" not in kinds(memory, again)
+    [kept] = memory.remembered()
+    assert len(memory.doubts(kept.id)) == 1
+    easier = run_goal(talker, Scripted(), memory, settings())
+    assert easier.verdict is not None
+    assert easier.verdict["recalled"] == first.id
 
 
 def test_what_failed_is_not_recalled(talker: Student, memory: Memory) -> None:

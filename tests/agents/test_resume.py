@@ -19,10 +19,10 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from selfsteer.agents import loop
 from selfsteer.agents.loop import resume_run, run_goal
 from selfsteer.agents.search import SearchController
-from selfsteer.errors import MemoryFileError
+from selfsteer.errors import MemoryFileError, VectorError
 from selfsteer.memory.recall import Recall
 from selfsteer.memory.records import Run
-from selfsteer.memory.runs import Runs
+from selfsteer.memory.runs import Runs, fresh_id
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
 from tests.agents.doubles import EASY, Scripted, build_talker, deal_few, record, settings
@@ -305,6 +305,50 @@ def test_a_run_is_resumed_with_its_own_student(talker: Student, memory: Memory) 
     with pytest.raises(MemoryFileError, match="resume it with the student it began with"):
         resume_run(run.id, build_talker(bias=11.5), Scripted(), memory)
     assert memory.runs.get(run.id).status == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("name", "model"), [("another", "maker/large"), ("scripted", "maker/small"), ("scripted", None)]
+)
+def test_a_run_is_resumed_with_its_own_controller_and_model(
+    talker: Student, memory: Memory, name: str, model: str | None
+) -> None:
+    def deciding(name: str, model: str | None) -> Scripted:
+        controller = Scripted()
+        controller.name, controller.model = name, model
+        return controller
+
+    own = deciding("scripted", "maker/large")
+    with pytest.raises(KeyboardInterrupt):
+        run_goal(talker, own, memory, settings(), listener=interrupt_at("started"))
+    [run] = memory.runs.all()
+    assert run.model == "maker/large"
+    with pytest.raises(MemoryFileError, match="decided by scripted with maker/large, not by"):
+        resume_run(run.id, talker, deciding(name, model), memory)
+    assert memory.runs.get(run.id).status == "stopped"
+    assert resume_run(run.id, talker, own, memory).status == "accepted"
+
+
+def test_an_unknown_method_is_refused_before_anything_is_done(
+    talker: Student, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(VectorError, match="Unknown extraction method 'magic'; known are"):
+        run_goal(talker, Scripted(), memory, settings(method="magic"))
+    assert memory.runs.all() == []
+    # A package that brought a method may be gone when the run is resumed.
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "check_method", lambda _: None)
+        wanted = settings(method="magic")
+        run_goal(talker, Scripted(), memory, wanted, listener=interrupt_at("started"))
+    [run] = memory.runs.all()
+    with pytest.raises(VectorError, match="Unknown extraction method 'magic'"):
+        resume_run(run.id, talker, Scripted(), memory)
+    assert memory.runs.get(run.id).status == "stopped"
+
+
+def test_a_run_may_have_an_id_that_was_known_before(talker: Student, memory: Memory) -> None:
+    name = fresh_id()
+    assert run_goal(talker, Scripted(), memory, settings(), run_id=name).id == name
 
 
 def checkpoints_of(memory: Memory) -> Path:

@@ -39,6 +39,27 @@ def test_a_file_of_any_older_version_is_brought_up_to_date(path: Path, done: int
         assert MIGRATIONS.pending(memory._connection.db) == []
 
 
+def test_calls_of_an_older_file_are_kept(path: Path) -> None:
+    old = Database(path)
+    with old.atomic():
+        MIGRATIONS.apply(old, stop_before=STEPS[4].name)
+        old.execute("PRAGMA user_version = 4")
+        old.execute(
+            "INSERT INTO runs (id, goal, student, fingerprint, controller, seed, settings, status, "
+            "started) VALUES ('r', 'g', 's', 'f', 'c', 1, '{}', 'stopped', 't')"
+        )
+        old.execute(
+            "INSERT INTO ledger (key, run_id, step, role, attempt, request_hash, request, status, "
+            "response, sent) VALUES ('k', 'r', 'propose/0', 'propose', 1, 'h', '{}', 'parsed', "
+            "'reply', 't')"
+        )
+    old.close()
+    with Memory.open(path) as memory:
+        [entry] = memory.ledger.entries("r")
+        assert (entry.status, entry.response, entry.usage) == ("parsed", "reply", None)
+        assert memory.runs.get("r").status == "stopped"
+
+
 def test_a_step_that_fails_leaves_the_file_as_it_was(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,7 +91,7 @@ def test_instructions_move_the_reply(pocket: Student) -> None:
 
 def test_a_steered_value_holds_again(card: dict[str, Any], pocket: Student) -> None:
     row = max(card["steering"], key=lambda row: row["expression"] * row["well_formed"])
-    vector = value_vector(pocket, row["family"], row["value"])
+    vector = value_vector(pocket, {row["family"]: row["value"]})
     plan = Plan.single(vector, row["layer"], row["strength"], selector=row["selector"])
     ((expression, well_formed),) = measure(pocket, [plan], {row["family"]: row["value"]}, 80, 99)
     # 80 samples: three standard errors below the card's figures at worst.

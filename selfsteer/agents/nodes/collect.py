@@ -6,17 +6,22 @@ instructions, kept only where a judge finds the trait on one side and not on the
 
 from __future__ import annotations
 
-from itertools import cycle, islice, product
+from collections.abc import Sequence
+from itertools import chain, cycle, islice, product
 from random import Random
 
+from selfsteer.agents.budget import keeping_account
 from selfsteer.agents.context import Context, last_user_turn
+from selfsteer.agents.room import afford, confirmation_replies
 from selfsteer.agents.state import LoopState
-from selfsteer.agents.types import ContrastiveSpec, Sample
+from selfsteer.agents.types import ContrastiveSpec, Failure, Sample
 from selfsteer.steering.datasets import ContrastiveDataset, ContrastivePair
-from selfsteer.steering.generate import generate
+from selfsteer.steering.generate import Generation, generate
 from selfsteer.steering.prompts import Example, Prompt
 
 MIN_PAIRS = 8
+SHOWN = 4  # of the samples that are turned down
+SIDES = ("positive", "negative")
 
 
 def collect(state: LoopState, context: Context) -> LoopState:
@@ -26,21 +31,36 @@ def collect(state: LoopState, context: Context) -> LoopState:
         kept = len(context.memory.get_dataset(state["dataset_id"]).pairs)
         return {"pairs": {"kept": kept, "sampled": kept}}
     spec = ContrastiveSpec.model_validate(state["spec"])
-    positives, used_positive = _side(context, spec, positive=True, number=number)
-    negatives, used_negative = _side(context, spec, positive=False, number=number)
+    count = afford(
+        state,
+        context,
+        spec.samples,
+        each=len(SIDES),
+        beside=confirmation_replies(context),
+        least=MIN_PAIRS,
+    )
+    replies = {side: _replies(context, spec, side, number, count) for side in SIDES}
+    spent = {
+        "generated_tokens": sum(len(reply.ids) for _, reply in chain(*replies.values())),
+        "replies": len(SIDES) * count,
+    }
+    with keeping_account(spent):
+        (positives, turned_down), (negatives, _) = (
+            _confirmed(context, side, replies[side]) for side in SIDES
+        )
     pairs = _pair(positives, negatives)
     dataset_id = None
     if len(pairs) >= MIN_PAIRS:
         dataset = ContrastiveDataset(concept=context.goal.text, pairs=tuple(pairs))
         dataset_id = context.memory.put_dataset(dataset)
-    counts = {"kept": len(pairs), "sampled": spec.samples}
+    counts = {"kept": len(pairs), "sampled": count}
     context.emit(
         "collected",
         f"collect/{number}",
         {
             "round": number,
             "pairs": len(pairs),
-            "sampled": spec.samples,
+            "sampled": count,
             "positive_kept": len(positives),
             "negative_kept": len(negatives),
             "dataset": dataset_id,
@@ -49,16 +69,16 @@ def collect(state: LoopState, context: Context) -> LoopState:
     return {
         "dataset_id": dataset_id,
         "pairs": counts,
-        "spent": {"generated_tokens": used_positive + used_negative},
+        "turned_down": [failure.model_dump() for failure in turned_down[:SHOWN]],
+        "spent": spent,
     }
 
 
-def _side(
-    context: Context, spec: ContrastiveSpec, *, positive: bool, number: int
-) -> tuple[list[Example], int]:
-    """Confirmed examples of one side, and the tokens that were generated for them."""
-    side = "positive" if positive else "negative"
-    prompts = _prompts(context, spec.positive if positive else spec.negative, spec.samples)
+def _replies(
+    context: Context, spec: ContrastiveSpec, side: str, number: int, count: int
+) -> list[tuple[Prompt, Generation]]:
+    """What the student answers on one side of the contrast."""
+    prompts = _prompts(context, getattr(spec, side), count)
     replies = generate(
         context.student,
         prompts,
@@ -66,21 +86,30 @@ def _side(
         temperature=context.settings.temperature,
         seed=context.seed("collect", number, side),
     )
+    return list(zip(prompts, replies, strict=True))
+
+
+def _confirmed(
+    context: Context, side: str, replies: Sequence[tuple[Prompt, Generation]]
+) -> tuple[list[Example], list[Failure]]:
+    """The whole answers of one side that the judge finds where they belong, and the others."""
     examples = [
         Example(prompt=prompt, completion=reply.text)
-        for prompt, reply in zip(prompts, replies, strict=True)
+        for prompt, reply in replies
         if reply.finished and reply.text.strip()
     ]
-    tokens = sum(len(reply.ids) for reply in replies)
     if not context.controller.confirms_pairs():
-        return examples, tokens
+        return examples, []
     samples = [Sample(prompt=last_user_turn(e.prompt), reply=e.completion) for e in examples]
     verdicts = context.controller.judge(context.goal, samples)
-    return [
-        example
-        for example, verdict in zip(examples, verdicts, strict=True)
-        if (verdict.score >= 0.5) == positive
-    ], tokens
+    confirmed: list[Example] = []
+    others: list[Failure] = []
+    for example, sample, verdict in zip(examples, samples, verdicts, strict=True):
+        if (verdict.score >= 0.5) == (side == "positive"):
+            confirmed.append(example)
+        else:
+            others.append(Failure(**sample.model_dump(), score=verdict.score))
+    return confirmed, others
 
 
 def _prompts(context: Context, instructions: tuple[str, ...], count: int) -> list[Prompt]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from selfsteer.agents.budget import keeping_account
 from selfsteer.agents.context import Context, plan_of
 from selfsteer.agents.policy import meets, recall_thresholds
+from selfsteer.agents.room import ARMS, afford, samples_cost
 from selfsteer.agents.state import LoopState
 from selfsteer.agents.types import CandidateResult, CandidateSpec, Thresholds
 from selfsteer.memory.records import Candidate
@@ -18,51 +20,83 @@ RECALL_SHARE = 2
 
 
 def confirm(state: LoopState, context: Context) -> LoopState:
-    """Evaluate the chosen candidate (or the recalled one, on the recall split) and decide."""
+    """Evaluate the chosen candidate (or the recalled one, on the recall split) and decide.
+
+    Raises:
+        OutOfBudget: no room to look at a recalled vector, or to judge. The search leaves room for
+            the replies of its own confirmation.
+    """
     recalled = state["recalled"]
+    if recalled:
+        prompts = len(context.probes.recall)
+        afford(state, context, 1, each=ARMS * prompts * _per_prompt(context, recalled=True))
     chosen = recalled["spec"] if recalled else state["decision"]["candidate"]
     spec = CandidateSpec.model_validate(chosen)
     vector = context.vector(state["vector_ids"][spec.site])
     plan = plan_of(vector, spec)
     context.prepare_judge(vector.dataset_id)
-    result, details, tokens = _look(context, plan, spec, recalled=recalled is not None)
+    result, details, spent = _look(context, plan, spec, recalled=recalled is not None)
     thresholds = context.goal.thresholds
     if recalled:
         thresholds = recall_thresholds(thresholds, result.n)
     passed = meets(result, thresholds)
     verdict = {
         "status": "accepted" if passed else "rejected",
-        "reason": _reason(result, thresholds),
+        "reason": _reason(result, thresholds) + _cut_short(state),
         "vector_id": vector.id,
         "recalled": None if recalled is None else recalled["run_id"],
         **result.model_dump(),
         **details,
     }
+    if recalled and not passed:
+        context.memory.doubt(
+            recalled["id"],
+            context.run_id,
+            thresholds=context.goal.thresholds.model_dump(),
+            scores=result.model_dump(),
+        )
     split = "recall" if recalled else "confirmation"
     context.emit("confirmed", f"confirm/{split}", {"split": split, **verdict})
-    return {"verdict": verdict, "spent": {"candidates": 1, "generated_tokens": tokens}}
+    update: LoopState = {"verdict": verdict, "spent": {"candidates": 1, **spent}}
+    if recalled and recalled["exact"] and not passed:
+        update["replaces"] = recalled["id"]
+    return update
+
+
+def _per_prompt(context: Context, *, recalled: bool) -> int:
+    samples = context.settings.effort.confirmation_samples
+    return max(1, samples // (RECALL_SHARE if recalled else 1))
+
+
+def _cut_short(state: LoopState) -> str:
+    shortage = state.get("shortage")
+    return f"; chosen when {shortage}" if shortage else ""
 
 
 def _look(
     context: Context, plan: Plan, spec: CandidateSpec, *, recalled: bool
-) -> tuple[CandidateResult, dict[str, Any], int]:
-    effort = context.settings.effort
-    per_prompt = effort.confirmation_samples // (RECALL_SHARE if recalled else 1)
+) -> tuple[CandidateResult, dict[str, Any], dict[str, float]]:
     samples = sample(
         context.student,
         [plan],
         context.probes.recall if recalled else context.probes.confirmation,
-        samples_per_prompt=max(1, per_prompt),
+        samples_per_prompt=_per_prompt(context, recalled=recalled),
         temperature=context.settings.temperature,
         max_new_tokens=context.settings.max_new_tokens,
         seed=context.seed("confirm", "recall" if recalled else "confirmation"),
         instructed=context.instructed,
     )
-    outcome = score(context.student, [plan], samples, context.judge, seed=context.settings.seed)[0]
-    prompt_only = context.judge(samples.judged_reference())
+    spent = samples_cost(samples)
+    with keeping_account(spent):
+        [outcome] = score(
+            context.student, [plan], samples, context.judge, seed=context.settings.seed
+        )
+        prompt_only = context.judge(samples.judged_reference())
     left = None
     if context.capability:
-        items = context.capability[: effort.finalist_capability if recalled else None]
+        items = context.capability[
+            : context.settings.effort.finalist_capability if recalled else None
+        ]
         left = retention(context.student, items, plan).ratio
     generations_id = context.memory.put_generations(samples.to_rows())
     details: dict[str, Any] = {
@@ -100,7 +134,7 @@ def _look(
             )
         ]
     )
-    return result, details, samples.generated_tokens
+    return result, details, spent
 
 
 def _reason(result: CandidateResult, thresholds: Thresholds) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from selfsteer.agents.context import Context
+from selfsteer.agents.room import samples_cost
+from selfsteer.agents.stages import stage_probes, stage_samples
 from selfsteer.agents.state import LoopState
 from selfsteer.agents.types import CandidateSpec
 from selfsteer.steering.evaluate import sample
@@ -12,12 +14,12 @@ def evaluate(state: LoopState, context: Context) -> LoopState:
     """Sample the replies and store them; judging is a node of its own."""
     specs = [CandidateSpec.model_validate(row) for row in state["pending"]]
     plans = context.plans(specs, state["vector_ids"])
-    stage, effort, probes = state["stage"], context.settings.effort, context.probes.development
+    stage = state["stage"]
     samples = sample(
         context.student,
         plans,
-        probes[: effort.development_prompts] if stage == "search" else probes,
-        samples_per_prompt=effort.finalist_samples if stage == "finalists" else 1,
+        stage_probes(stage, context),
+        samples_per_prompt=stage_samples(stage, context),
         temperature=context.settings.temperature,
         max_new_tokens=context.settings.max_new_tokens,
         seed=context.seed("evaluate", state["round"], stage),
@@ -25,5 +27,5 @@ def evaluate(state: LoopState, context: Context) -> LoopState:
     )
     return {
         "replies_id": context.memory.put_generations(samples.to_rows()),
-        "spent": {"candidates": len(plans), "generated_tokens": samples.generated_tokens},
+        "spent": {"candidates": len(plans), **samples_cost(samples)},
     }

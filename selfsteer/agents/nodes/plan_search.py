@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from selfsteer.agents.budget import Spent
 from selfsteer.agents.context import Context
 from selfsteer.agents.optimise import beside, first_batch, next_batch
 from selfsteer.agents.policy import utility
+from selfsteer.agents.room import afford, confirmation_replies
+from selfsteer.agents.stages import stage_probes, stage_samples
 from selfsteer.agents.state import LoopState
 from selfsteer.agents.types import (
     CandidateResult,
@@ -23,10 +24,22 @@ from selfsteer.errors import ControllerError
 
 
 def plan_search(state: LoopState, context: Context) -> LoopState:
-    """The next batch of candidates, and the stage it belongs to; never more than the budget has."""
+    """The next batch of candidates, and the stage it belongs to; never more than the budget has.
+
+    Raises:
+        OutOfBudget: there is no room for a single one, and a confirmation after it.
+    """
     update = _next(state, context)
-    spent = Spent.model_validate(state["spent"])
-    room = max(1, context.settings.budget.candidates - spent.candidates)
+    stage = update.get("stage", state["stage"])
+    asked = len(stage_probes(stage, context)) * stage_samples(stage, context)
+    room = afford(
+        state,
+        context,
+        len(update["pending"]),
+        each=asked,
+        beside=asked + confirmation_replies(context),
+        candidates=True,
+    )
     return {**update, "pending": update["pending"][:room]}
 
 

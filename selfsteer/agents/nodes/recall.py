@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from selfsteer.agents.context import Context
 from selfsteer.agents.state import LoopState
-from selfsteer.agents.types import CandidateSpec
+from selfsteer.agents.types import CandidateSpec, Thresholds
+from selfsteer.memory.records import Doubt
 
 # Share of the goal's content words that a remembered goal must have to be worth trying.
 MIN_COVERAGE = 0.5
+MOST_HITS = 10
 
 
 def recall(state: LoopState, context: Context) -> LoopState:
@@ -17,6 +19,7 @@ def recall(state: LoopState, context: Context) -> LoopState:
         "round": 0,
         "history": [],
         "recalled": None,
+        "shortage": None,
     }
     if not context.settings.use_memory:
         return start
@@ -27,18 +30,32 @@ def recall(state: LoopState, context: Context) -> LoopState:
             "recall/stale",
             {"vector": stale.remembered.vector_id, "goal": stale.remembered.goal},
         )
-    for hit in context.memory.recall(context.goal.text, fingerprint, limit=3):
+    for hit in context.memory.recall(context.goal.text, fingerprint, limit=MOST_HITS):
         found = hit.remembered
         spec = CandidateSpec.of_plan(found.plan)
         if spec is None or not (hit.exact or hit.coverage >= MIN_COVERAGE):
             continue
         if found.run_id == context.run_id:
             continue  # begun again after its checkpoints were lost: it would confirm itself
+        if any(_speaks_against(doubt, context) for doubt in context.memory.doubts(found.id)):
+            continue
         context.emit(
             "recalled", "recall", {"goal": found.goal, "run": found.run_id, **spec.model_dump()}
         )
         return start | {
             "vector_ids": {spec.site: found.vector_id},
-            "recalled": {"id": found.id, "run_id": found.run_id, "spec": spec.model_dump()},
+            "recalled": {
+                "id": found.id,
+                "run_id": found.run_id,
+                "exact": hit.exact,
+                "spec": spec.model_dump(),
+            },
         }
     return start
+
+
+def _speaks_against(doubt: Doubt, context: Context) -> bool:
+    """Whether another run asked no more of a plan than this one does, and did not get it."""
+    if doubt.run_id == context.run_id:
+        return False  # begun again after its checkpoints were lost: it looks as it did before
+    return context.goal.thresholds.at_least(Thresholds.model_validate(doubt.thresholds))

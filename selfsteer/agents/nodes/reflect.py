@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from selfsteer.agents.budget import Spent
 from selfsteer.agents.context import Context
-from selfsteer.agents.policy import promising, utility
+from selfsteer.agents.policy import utility
 from selfsteer.agents.state import LoopState, fresh_search
 from selfsteer.agents.types import CandidateResult, Decision, RoundSummary
 from selfsteer.errors import ControllerError
@@ -15,22 +14,24 @@ def reflect(state: LoopState, context: Context) -> LoopState:
     """Close the round: summary, decision and reason go on record."""
     number = state["round"]
     thresholds = context.goal.thresholds
-    # Where the budget ended the search early there was no closer look.
-    measured = state["finalists"] or state["refined"] or state["results"]
-    results = [CandidateResult.model_validate(row) for row in measured]
+    results = [CandidateResult.model_validate(row) for row in state["finalists"]]
     best = max(results, key=lambda r: utility(r, thresholds), default=None)
-    summary = RoundSummary(
-        number=number,
-        pairs_kept=state["pairs"]["kept"],
-        pairs_sampled=state["pairs"]["sampled"],
-        best=best,
+    summary = RoundSummary.model_validate(
+        {
+            "number": number,
+            "positive": state["spec"]["positive"],
+            "negative": state["spec"]["negative"],
+            "pairs_kept": state["pairs"]["kept"],
+            "pairs_sampled": state["pairs"]["sampled"],
+            "turned_down": state["turned_down"],
+            "space": state["space"] or None,
+            "best": best,
+            "failures": state["failures"],
+        }
     )
     history = [RoundSummary.model_validate(row) for row in state["history"]]
     decision = context.controller.reflect(context.goal, [*history, summary])
     _check(decision, state, context)
-    shortage = context.settings.budget.exhausted(_spent(state))
-    if shortage and decision.action in ("narrow", "revise_data"):
-        decision = _stop(best, shortage, context)
     context.memory.runs.add_round(
         Round(
             run_id=context.run_id,
@@ -56,7 +57,8 @@ def reflect(state: LoopState, context: Context) -> LoopState:
         "history": [*state["history"], closed.model_dump(mode="json")],
         "spent": {"rounds": 1},
     }
-    return {**update, **fresh_search(number + 1)} if decision.action == "narrow" else update
+    again = decision.action in ("narrow", "widen")
+    return {**update, **fresh_search(number + 1)} if again else update
 
 
 def _check(decision: Decision, state: LoopState, context: Context) -> None:
@@ -68,21 +70,8 @@ def _check(decision: Decision, state: LoopState, context: Context) -> None:
             f"Controller {name} wants to confirm {'nothing' if chosen is None else chosen.site}; "
             f"this round has vectors for {', '.join(state['vector_ids']) or 'no site'}."
         )
-    if decision.action == "narrow" and not state["vector_ids"]:
+    if decision.action in ("narrow", "widen") and not state["vector_ids"]:
         raise ControllerError(
-            f"Controller {name} wants to narrow a search, but this round made no vector; "
-            "it should revise the data or give up."
+            f"Controller {name} wants to {decision.action} a search, but this round made no "
+            "vector; it should revise the data or give up."
         )
-
-
-def _spent(state: LoopState) -> Spent:
-    return Spent.model_validate(state["spent"]).plus(rounds=1)
-
-
-def _stop(best: CandidateResult | None, shortage: str, context: Context) -> Decision:
-    """Out of budget: confirm the best there is if it may pass, else end."""
-    if best is not None and promising(best, context.goal.thresholds):
-        return Decision(
-            action="confirm", candidate=best.spec(), reason=f"Stopped because {shortage}."
-        )
-    return Decision(action="give_up", reason=f"Stopped because {shortage}.")

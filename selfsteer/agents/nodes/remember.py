@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from selfsteer.agents.context import Context, plan_of
+from selfsteer.agents.room import spent_in_all
 from selfsteer.agents.state import LoopState
 from selfsteer.agents.types import CandidateSpec
 
@@ -13,7 +14,10 @@ def remember(state: LoopState, context: Context) -> LoopState:
     if verdict.get("status") != "accepted":
         decision = state.get("decision") or {}
         # A failed confirmation explains itself; a run that never came so far gives its last reason.
-        verdict = {"status": "rejected", "reason": decision.get("reason", ""), **verdict}
+        reason = decision.get("reason", "")
+        if not verdict and state.get("shortage"):
+            reason = f"Stopped because {state['shortage']}."
+        verdict = {"status": "rejected", "reason": reason, **verdict}
     context.memory.runs.store_verdict(context.run_id, verdict)
     if verdict["status"] == "accepted" and not verdict["recalled"]:
         spec = CandidateSpec.model_validate(
@@ -28,6 +32,9 @@ def remember(state: LoopState, context: Context) -> LoopState:
             plan=plan_of(vector, spec).describe(),
             scores=scores,
             fingerprint=context.student.fingerprint,
+            supersedes=state.get("replaces"),
         )
-    context.emit("verdict", "verdict", {**verdict, "spent": state["spent"]})
+    context.emit(
+        "verdict", "verdict", {**verdict, "spent": spent_in_all(state, context).model_dump()}
+    )
     return {"verdict": verdict}

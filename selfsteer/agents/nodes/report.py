@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from statistics import fmean
 
+from selfsteer.agents.budget import OutOfBudget, keeping_account
 from selfsteer.agents.context import Context, plan_of
+from selfsteer.agents.room import afford, samples_cost
 from selfsteer.agents.state import LoopState
 from selfsteer.agents.types import CandidateSpec
 from selfsteer.memory.records import Arm, Candidate
@@ -13,38 +15,54 @@ from selfsteer.steering.evaluate import sample, score
 from selfsteer.steering.metrics.intervals import Interval, bootstrap_mean
 from selfsteer.steering.plan import Plan
 
+REPORT_ARMS = 3  # base, prompt-only and steered
+
 
 def report(state: LoopState, context: Context) -> LoopState:
     """Figures for people; nothing decides on them any more.
 
-    A recalled vector keeps the report of the run that made it.
+    A recalled vector keeps the report of the run that made it, and a budget without room for the
+    replies leaves the probes closed.
     """
     verdict = state["verdict"]
     wanted = context.settings.effort.report_samples
     if wanted == 0 or "vector_id" not in verdict or verdict["recalled"]:
         return {}
+    per_prompt = math.ceil(wanted / len(context.probes.report))
+    try:
+        afford(state, context, 1, each=REPORT_ARMS * len(context.probes.report) * per_prompt)
+        return _open(state, context, per_prompt)
+    except OutOfBudget as error:
+        reason = f"The report probes stay closed because {error}."
+        context.emit("report_left_out", "report_left_out", {"reason": reason})
+        return {"spent": dict(error.spent)}
+
+
+def _open(state: LoopState, context: Context, per_prompt: int) -> LoopState:
+    """Ask the report probes of every arm, and judge a part of the replies."""
+    verdict = state["verdict"]
     spec = CandidateSpec.model_validate(
         {name: verdict[name] for name in CandidateSpec.model_fields}
     )
     vector = context.vector(verdict["vector_id"])
     context.prepare_judge(vector.dataset_id)
     plan = plan_of(vector, spec)
-    probes = context.probes.report
     samples = sample(
         context.student,
         [Plan.none(), plan],
-        probes,
-        samples_per_prompt=math.ceil(wanted / len(probes)),
+        context.probes.report,
+        samples_per_prompt=per_prompt,
         temperature=context.settings.temperature,
         max_new_tokens=context.settings.max_new_tokens,
         seed=context.seed("report"),
         instructed=context.instructed,
     )
     judged = samples.thinned(context.settings.effort.report_judged)
-    base, steered = score(
-        context.student, [Plan.none(), plan], judged, context.judge, seed=context.settings.seed
-    )
-    reference = context.judge(judged.judged_reference())
+    with keeping_account(samples_cost(samples)):
+        base, steered = score(
+            context.student, [Plan.none(), plan], judged, context.judge, seed=context.settings.seed
+        )
+        reference = context.judge(judged.judged_reference())
     generations_id = context.memory.put_generations(samples.to_rows())
     reference_interval = bootstrap_mean(reference, seed=context.settings.seed)
     arms: list[tuple[Arm, Plan, float, float, Interval]] = [
@@ -73,4 +91,4 @@ def report(state: LoopState, context: Context) -> LoopState:
     )
     figures: dict[str, float] = {str(arm): steerability for arm, _, steerability, *_ in arms}
     context.emit("reported", "report", {**figures, "n": len(reference)})
-    return {"spent": {"generated_tokens": samples.generated_tokens}}
+    return {"spent": samples_cost(samples)}

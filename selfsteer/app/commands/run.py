@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from selfsteer.app import options
-from selfsteer.app.controllers import build_controller, check_controller
+from selfsteer.app.controllers import Deciders, Payer, build_controller, check_deciders
 from selfsteer.app.loading import load_student, open_memory
 from selfsteer.app.output import explain, literal, place, print_json, stdout
 from selfsteer.app.settings import AppSettings
-from selfsteer.errors import BudgetError, MemoryFileError, SelfsteerError
+from selfsteer.errors import BudgetError, ControllerError, MemoryFileError, SelfsteerError
 
 if TYPE_CHECKING:
     from selfsteer.agents.settings import RunSettings
@@ -26,6 +26,9 @@ _NAMES = {
     "rounds": "--budget-rounds",
     "candidates": "--budget-candidates",
     "generated_tokens": "--budget-tokens",
+    "controller_calls": "--budget-calls",
+    "controller_tokens": "--budget-controller-tokens",
+    "money": "--budget-money",
     "minutes": "--budget-minutes",
     **{
         name: f"--{name}"
@@ -39,7 +42,31 @@ def run(
         str, typer.Argument(metavar="GOAL", help="What the student should do, in a sentence.")
     ],
     student: options.StudentName = "pocket",
-    controller: Annotated[str, typer.Option(help="Who decides: self or search.")] = "self",
+    controller: Annotated[
+        str, typer.Option(help="Who decides: self, search, claude or openai.")
+    ] = "self",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="The large model that claude or openai asks. Default: SELFSTEER_MODEL.",
+            show_default=False,
+        ),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            help="A server that speaks the provider's API. Default: SELFSTEER_BASE_URL, or the "
+            "provider's own.",
+            show_default=False,
+        ),
+    ] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROLE=CONTROLLER",
+            help="Another controller for propose, choose, judge or reflect; may be repeated.",
+        ),
+    ] = None,
     dataset: Annotated[
         Path | None, typer.Option(help="Contrastive pairs (JSON lines) for `search` to learn from.")
     ] = None,
@@ -62,7 +89,17 @@ def run(
     budget_rounds: Annotated[int | None, typer.Option(help="Limit of rounds.")] = None,
     budget_candidates: Annotated[int | None, typer.Option(help="Limit of candidates.")] = None,
     budget_tokens: Annotated[int | None, typer.Option(help="Limit of generated tokens.")] = None,
+    budget_calls: Annotated[
+        int | None, typer.Option(help="Limit of calls to a paid controller.")
+    ] = None,
+    budget_controller_tokens: Annotated[
+        int | None, typer.Option(help="Limit of tokens that a paid controller reads and writes.")
+    ] = None,
+    budget_money: Annotated[
+        float | None, typer.Option(help="Limit of US dollars for a paid controller.")
+    ] = None,
     budget_minutes: Annotated[float | None, typer.Option(help="Limit of minutes.")] = None,
+    on_ambiguous: options.OnAmbiguous = "ask",
     seed: options.Seed = 0,
     no_memory: Annotated[
         bool, typer.Option("--no-memory", help="Recall no vector of an earlier run.")
@@ -77,6 +114,9 @@ def run(
         "rounds": budget_rounds,
         "candidates": budget_candidates,
         "generated_tokens": budget_tokens,
+        "controller_calls": budget_calls,
+        "controller_tokens": budget_controller_tokens,
+        "money": budget_money,
         "minutes": budget_minutes,
     }
     thresholds = {
@@ -86,19 +126,28 @@ def run(
         "retention": retention,
     }
     settings = _settings(goal, limits, thresholds, strengths, seed, use_memory=not no_memory)
-    check_controller(controller)
+    defaults = AppSettings()
+    who = Deciders(
+        controller=controller,
+        model=model or defaults.model,
+        base_url=base_url or defaults.base_url,
+        roles=parse_roles(role or ()),
+    )
+    check_deciders(who)
     from selfsteer.agents.loop import run_goal
     from selfsteer.app.inputs import Inputs
     from selfsteer.app.watch import watch
+    from selfsteer.memory.runs import fresh_id
     from selfsteer.steering.capability import load_capability
     from selfsteer.steering.datasets import ContrastiveDataset
 
     pairs = None if dataset is None else ContrastiveDataset.load(dataset, concept=goal)
     questions = None if capability is None else load_capability(capability)
-    defaults = AppSettings()
     with open_memory(db) as memory:
-        model = load_student(student, device, dtype)
-        decider = build_controller(controller, model, pairs)
+        steered = load_student(student, device, dtype)
+        run_id = fresh_id()
+        payer = Payer(memory, run_id, settings.budget, on_ambiguous)
+        decider = build_controller(who, steered, pairs, payer)
         inputs = Inputs.store(
             memory,
             student=student,
@@ -106,15 +155,17 @@ def run(
             dtype=dtype or defaults.dtype,
             dataset=pairs,
             capability=questions,
+            who=who,
         )
         with watch(memory, settings, inputs) as listener:
             ended = run_goal(
-                model,
+                steered,
                 decider,
                 memory,
                 settings,
                 capability=inputs.capability(memory),
                 listener=listener,
+                run_id=run_id,
             )
     _conclude(ended, json_=json_)
 
@@ -125,7 +176,11 @@ def resume(
         str | None, typer.Option(help="Where the student lies now, if it was moved.")
     ] = None,
     db: options.Db = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="Where the large model is asked now, if it was moved.")
+    ] = None,
     device: options.Device = None,
+    on_ambiguous: options.OnAmbiguous = "ask",
     json_: options.Json = False,
 ) -> None:
     """Go on with a run that was stopped; exit codes as those of `run`."""
@@ -139,8 +194,10 @@ def resume(
         _check_unfinished(stopped)
         inputs = Inputs.of_run(memory, stopped)
         model = load_student(student or inputs.student, device or inputs.device, inputs.dtype)
-        decider = build_controller(stopped.controller, model, inputs.dataset(memory))
         settings = RunSettings.model_validate(stopped.settings)
+        payer = Payer(memory, run_id, settings.budget, on_ambiguous)
+        who = inputs.who.model_copy(update={"base_url": base_url or inputs.who.base_url})
+        decider = build_controller(who, model, inputs.dataset(memory), payer)
         with watch(memory, settings, inputs, run_id) as listener:
             ended = resume_run(
                 run_id,
@@ -151,6 +208,23 @@ def resume(
                 listener=listener,
             )
     _conclude(ended, json_=json_)
+
+
+def parse_roles(words: Sequence[str]) -> dict[str, str]:
+    """Read `ROLE=CONTROLLER`, each.
+
+    Raises:
+        ControllerError: no equals sign, or a role that is given twice.
+    """
+    roles: dict[str, str] = {}
+    for word in words:
+        role, equals, name = word.partition("=")
+        if not (role and equals and name) or role in roles:
+            raise ControllerError(
+                f"--role must be ROLE=CONTROLLER, each role once, such as judge=self, not {word!r}."
+            )
+        roles[role] = name
+    return roles
 
 
 def parse_strengths(text: str) -> tuple[float, float]:

@@ -80,7 +80,7 @@ def capture_pairs(
     selector: str | Selector = "response",
     reduce: Reduce = "mean",
     layers: Sequence[int] | None = None,
-    token_budget: int = 4096,
+    token_budget: int | None = None,
 ) -> ContrastiveActivations:
     """Read both sides of a dataset in one pass; every extraction method can share the result.
 
@@ -88,7 +88,7 @@ def capture_pairs(
         selector: which tokens; see :mod:`selfsteer.steering.selectors`.
         reduce: the mean of the selected tokens of a text, or the last of them.
         layers: layer numbers; None for all blocks.
-        token_budget: tokens per forward, pads included.
+        token_budget: tokens per forward, pads included; None for what suits the device.
 
     Raises:
         SelectorError: a text has no selected token.

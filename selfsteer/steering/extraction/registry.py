@@ -62,6 +62,15 @@ def methods() -> list[str]:
     return sorted({*_METHODS, *entry_points(group=ENTRY_POINT_GROUP).names})
 
 
+def check_method(name: str) -> None:
+    """Refuse a method that there is not, before anything is spent on it.
+
+    Raises:
+        VectorError: the method is unknown, or cannot be imported.
+    """
+    _find(name)
+
+
 def register(name: str, method: Method) -> None:
     """Add a method for this process.
 

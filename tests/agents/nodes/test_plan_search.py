@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from selfsteer.agents.budget import Budget
+from selfsteer.agents.budget import Budget, OutOfBudget
 from selfsteer.agents.nodes.plan_search import plan_search
 from selfsteer.agents.optimise import beside
 from selfsteer.agents.policy import utility
@@ -98,13 +98,40 @@ def test_the_strengths_of_the_person_come_before_those_of_the_controller(
     assert (min(strengths), max(strengths)) == (1.0, 2.0)
 
 
-@pytest.mark.parametrize(("spent", "room"), [(0, 6), (4, 2), (6, 1)])
+@pytest.mark.parametrize(("spent", "room"), [(0, 6), (4, 2), (5, 1)])
 def test_no_batch_is_larger_than_the_budget(
     memory: Memory, talker: Student, spent: int, room: int
 ) -> None:
     context = build(memory, talker, Choosing(SPACE), settings(budget=Budget(candidates=6)))
     update = plan_search({**FRESH, "spent": {"candidates": spent}}, context)
     assert len(update["pending"]) == room
+
+
+@pytest.mark.parametrize(
+    ("spent", "room"),
+    [({}, 8), ({"generated_tokens": 868}, 5), ({"minutes": 5.5, "replies": 100}, 3)],
+)
+def test_a_batch_is_cut_to_the_tokens_and_minutes_that_are_left(
+    memory: Memory, talker: Student, spent: dict[str, float], room: int
+) -> None:
+    """A candidate is asked 3 probes, 12 tokens each; 3 more replies go to the prompt-only arm, and
+    16 are kept for the confirmation. A reply takes 0.055 minutes."""
+    budget = Budget(generated_tokens=1300, minutes=7.1)
+    context = build(memory, talker, Choosing(SPACE), settings(budget=budget))
+    update = plan_search({**FRESH, "spent": spent}, context)
+    assert len(update["pending"]) == room
+
+
+@pytest.mark.parametrize(
+    "spent", [{"candidates": 6}, {"generated_tokens": 1200}, {"minutes": 6.9, "replies": 100}]
+)
+def test_a_batch_without_room_is_refused(
+    memory: Memory, talker: Student, spent: dict[str, float]
+) -> None:
+    budget = Budget(candidates=6, generated_tokens=1300, minutes=7.1)
+    context = build(memory, talker, Choosing(SPACE), settings(budget=budget))
+    with pytest.raises(OutOfBudget, match="has no room for what comes next"):
+        plan_search({**FRESH, "spent": spent}, context)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,16 @@ from typing import Any
 
 import pytest
 
+from selfsteer.agents.models.errors import CallAmbiguous
 from selfsteer.app import controllers
 from selfsteer.app.commands import run as module
+from selfsteer.app.controllers import Payer
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
 from tests.agents.doubles import EFFORT, GOAL, Scripted, first_half
+from tests.agents.paid_doubles import FakeModel, price, question
 from tests.app.conftest import Cli
+from tests.app.doubles import one_sentence
 
 EASY = ("--steerability", 0.05, "--coherence", 10, "--broken", 1, "--retention", 0)
 CONTROLLER = ("--controller", "scripted")
@@ -116,7 +120,7 @@ def test_a_resumed_run_has_its_own_dataset_and_questions(
 ) -> None:
     given: list[Any] = []
 
-    def build(student: Student, dataset: Any) -> Scripted:
+    def build(student: Student, dataset: Any, payer: Payer, who: Any) -> Scripted:
         given.append(dataset)
         return scripted
 
@@ -133,6 +137,52 @@ def test_a_resumed_run_has_its_own_dataset_and_questions(
     assert given[1] == given[0]
     # The question was asked: nobody has it right, so nothing shows that anything was kept.
     assert json.loads(resumed.stdout)["verdict"]["retention"] == 0.0
+
+
+def test_a_call_in_doubt_stops_a_run_until_it_may_be_paid_again(
+    cli: Cli, scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = FakeModel(CallAmbiguous("It hung up."))
+
+    class Paying(Scripted):
+        name = "paying"
+
+        def __init__(self, payer: Payer) -> None:
+            super().__init__()
+            self.paid = payer.calls(model, price)
+            self.model = self.paid.model
+
+        def propose(self, *arguments: Any) -> Any:
+            self.paid.ask("propose/0", "propose", question())
+            self.paid.parsed("propose/0", "propose", question())
+            return super().propose(*arguments)
+
+    monkeypatch.setitem(controllers.CONTROLLERS, "paying", lambda *given: Paying(given[2]))
+    stopped = cli("run", GOAL, "--controller", "paying", *EASY, "--budget-money", 1)
+    assert stopped.exit_code == 2
+    assert "may have been paid" in stopped.stderr
+    with Memory.open(tmp_path / "selfsteer.db") as memory:
+        [run] = memory.runs.all()
+        assert (run.status, run.model) == ("stopped", "fake/model")
+    assert cli("resume", run.id).exit_code == 2
+    assert len(model.sent) == 1
+    resumed = cli("resume", run.id, "--on-ambiguous", "retry", "--json")
+    assert resumed.exit_code == 0, resumed.stderr
+    assert len(model.sent) == 2
+
+
+def test_money_for_a_model_without_a_price_is_refused_at_once(
+    cli: Cli, scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(student: Student, dataset: Any, payer: Payer, who: Any) -> Any:
+        return payer.calls(FakeModel(), lambda usage: None)
+
+    monkeypatch.setitem(controllers.CONTROLLERS, "paying", build)
+    result = cli("run", GOAL, "--controller", "paying", "--budget-money", 2)
+    assert result.exit_code == 2
+    assert "budget of 2 dollars cannot be kept" in one_sentence(result.stderr)
+    with Memory.open(tmp_path / "selfsteer.db") as memory:
+        assert memory.runs.all() == []
 
 
 def test_a_run_that_ended_is_not_resumed(cli: Cli, scripted: Scripted) -> None:

@@ -1,0 +1,171 @@
+"""`make bench-loop`: what the loop achieves on Pocket, by the oracle, against a grid and controls.
+
+Eight goals that `--seed` draws, or all 24 with `--full`, each at three seeds. What is done lies in
+`build/bench-loop`, so that an interrupted benchmark goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.bars import Bar, publish
+from benchmarks.loop.goals import ASKED, drawn, name_of
+from benchmarks.loop.study import study
+from selfsteer.steering.metrics.intervals import wilson
+from selfsteer.steering.model import Student
+
+FOLDER = Path("build/bench-loop")
+DRAWN = 8
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Study the goals and publish; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_loop", description=__doc__)
+    parser.add_argument("--full", action="store_true", help="all goals, not a draw of them")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    options = parser.parse_args(argv)
+    goals = list(ASKED) if options.full else drawn(DRAWN, options.seed)
+    quiet = not sys.stderr.isatty()
+    studies = list(track(_studies(goals), "Studying every goal", total=len(goals), disable=quiet))
+    print_goals(studies)
+    return publish("bench-loop", bars(studies))
+
+
+def _studies(goals: Sequence[dict[str, str]]) -> Iterator[dict[str, Any]]:
+    """The studies as they are done, one process for each core."""
+    spawned = get_context("spawn")  # a fork would inherit the threads' locks
+    with ProcessPoolExecutor(os.cpu_count(), spawned, torch.set_num_threads, (1,)) as pool:
+        for done in as_completed([pool.submit(_one, asked) for asked in goals]):
+            yield done.result()
+
+
+def _one(asked: dict[str, str]) -> dict[str, Any]:
+    student = _student()
+    return study(student, asked, FOLDER / student.fingerprint[:12])
+
+
+@cache
+def _student() -> Student:
+    return Student.load("pocket")
+
+
+def bars(studies: Sequence[dict[str, Any]]) -> list[Bar]:
+    """The figures and their limits."""
+    runs = [(each["grid"]["meets"], row) for each in studies for row in each["self"]]
+    can = [row for meets, row in runs if meets]
+    cannot = [row for meets, row in runs if not meets and not row["met"]]
+    good = sum(row["accepted"] and row["met"] for row in can)
+    false = sum(row["accepted"] and not row["met"] for _, row in runs)
+    kept = [row["retention"] for _, row in runs if row["accepted"]]
+    fakes = [each["controls"] for each in studies]
+    return [
+        Bar(
+            "goals that the grid meets",
+            sum(each["grid"]["meets"] for each in studies) / len(studies),
+            20 / 24,
+            note=f"of {len(studies)}",
+        ),
+        Bar("of those: accepted and met", good / max(1, len(can)), 0.9, note=_rate(good, len(can))),
+        Bar(
+            "goals that nothing meets: accepted",
+            sum(row["accepted"] for row in cannot),
+            0,
+            at_least=False,
+            note=f"of {len(cannot)} runs",
+        ),
+        Bar(
+            "false accepts",
+            false / len(runs),
+            2 / 72,
+            at_least=False,
+            note=_rate(false, len(runs)),
+        ),
+        Bar(
+            "meaningless vectors accepted",
+            sum(fake["accepted"] for fake in fakes) / max(1, sum(fake["n"] for fake in fakes)),
+            1 / 48,
+            at_least=False,
+            note=_rate(sum(f["accepted"] for f in fakes), sum(f["n"] for f in fakes)),
+        ),
+        *_reach_bars(studies),
+        Bar("retention, median accepted", median(kept) if kept else 0.0, 0.95),
+        Bar("retention, worst accepted", min(kept, default=0.0), 0.90),
+    ]
+
+
+def _reach_bars(studies: Sequence[dict[str, Any]]) -> list[Bar]:
+    """Candidates until one is near the grid's best; never counts as more than were looked at."""
+    rows = [row for each in studies if each["grid"]["meets"] for row in each["reach"]]
+    if not rows:
+        return []
+    never = float("inf")
+    loop = median(row["loop"] or never for row in rows)
+    random = median(row["random"] or never for row in rows)
+    size = rows[0]["grid"]
+    return [
+        Bar(
+            "candidates to 95 % of the grid's best, as a share of the grid",
+            loop / size,
+            0.25,
+            at_least=False,
+            note=f"median {loop:g} of {size}; never in {sum(not r['loop'] for r in rows)}",
+        ),
+        Bar(
+            "the same, over random search",
+            loop / random if random < never else 0.0,
+            1.0,
+            at_least=False,
+            note=f"random: median {random:g}; never in {sum(not r['random'] for r in rows)}",
+        ),
+    ]
+
+
+def print_goals(studies: Sequence[dict[str, Any]]) -> None:
+    """One row for each goal: the grid, `self` and `search`, and the plain instruction."""
+    table = Table(title="expression on report probes, by the oracle; * accepted")
+    for column in ("goal", "grid", "well-formed", "self, each seed", "search", "prompt only"):
+        table.add_column(column, justify="left" if column == "goal" else "right")
+    for each in sorted(studies, key=lambda row: name_of(row["asked"])):
+        best = each["grid"]["best"]
+        table.add_row(
+            name_of(each["asked"]),
+            f"{best['expression']:.2f}",
+            f"{best['well_formed']:.2f}",
+            "  ".join(map(_steered, each["self"])),
+            "  ".join(map(_steered, each["search"])),
+            " ".join(f"{row['prompt_only']:.2f}" for row in each["self"] if row["prompt_only"]),
+        )
+    Console(width=120).print(table)
+
+
+def _steered(row: dict[str, Any]) -> str:
+    if row["steered"] is None:
+        return "-"
+    low, high = row["interval"]
+    mark = "*" if row["accepted"] else ""
+    return f"{row['steered']:.2f}{mark} [{low:.2f}, {high:.2f}]"
+
+
+def _rate(hits: int, n: int) -> str:
+    if not n:
+        return "none"
+    low, high = wilson(hits, n)
+    return f"{hits} of {n} [{low:.3f}, {high:.3f}]"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

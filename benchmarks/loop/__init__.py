@@ -1,0 +1,1 @@
+"""What the loop achieves on Pocket, where the truth is known."""

@@ -1,0 +1,137 @@
+"""How many candidates a search looks at before it holds one that is as good as the grid's best.
+
+A search holds the best candidate so far by its own judge. Whenever that one changes, the oracle
+measures it on probes of its own; the search has arrived when its score is 0.95 of the grid's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from benchmarks.card.steerability import WELL_FORMED, measure
+from selfsteer.agents.context import last_user_turn, plan_of
+from selfsteer.agents.policy import utility
+from selfsteer.agents.probes import deal_probes
+from selfsteer.agents.self_controller import SelfController
+from selfsteer.agents.settings import Effort
+from selfsteer.agents.types import CandidateResult, CandidateSpec, Goal, Sample, SearchSpace
+from selfsteer.memory.store import Memory
+from selfsteer.steering.evaluate import Judged, evaluate
+from selfsteer.steering.model import Student
+from selfsteer.steering.prompts import Prompt
+from selfsteer.steering.vectors import SteeringVector
+
+SHARE = 0.95
+PROBES = 200
+TRIALS = 84
+
+
+def incumbents(results: Sequence[CandidateResult], goal: Goal) -> list[tuple[int, CandidateSpec]]:
+    """Each candidate that was the best so far, with how many had been looked at by then."""
+    found: list[tuple[int, CandidateSpec]] = []
+    best = -np.inf
+    for count, result in enumerate(results, start=1):
+        worth = utility(result, goal.thresholds)
+        if worth > best:
+            best = worth
+            found.append((count, result.spec()))
+    return found
+
+
+def arrival(
+    student: Student,
+    held: Sequence[tuple[int, CandidateSpec]],
+    vectors: dict[str, SteeringVector],
+    asked: dict[str, str],
+    wanted: float,
+    seed: int,
+) -> int | None:
+    """Candidates looked at when one was held whose score reaches `wanted`; None for never."""
+    plans = [plan_of(vectors[spec.site], spec) for _, spec in held]
+    scores = measure(student, plans, asked, PROBES, seed=5000 + seed)
+    for (count, _), (expression, well) in zip(held, scores, strict=True):
+        if well >= WELL_FORMED and expression >= wanted:
+            return count
+    return None
+
+
+def tried_by(
+    memory: Memory, run_id: str
+) -> tuple[list[CandidateResult], dict[str, SteeringVector]]:
+    """The candidates of a run's first round in their order, and its vectors by site."""
+    rows = [row for row in memory.runs.candidates(run_id, "development") if row.round == 0]
+    results = []
+    vectors: dict[str, SteeringVector] = {}
+    for row in rows:
+        plan: Any = row.plan
+        spec = CandidateSpec.of_plan(plan)
+        assert spec is not None, "the loop makes no other plans"
+        if spec.site not in vectors:
+            vectors[spec.site] = memory.get_vector(plan["edits"][0]["vector"])
+        results.append(_result(spec, row))
+    return results, vectors
+
+
+def _result(spec: CandidateSpec, row: Any) -> CandidateResult:
+    return CandidateResult(
+        **spec.model_dump(),
+        steerability=row.steerability,
+        coherence=row.coherence,
+        broken=row.details["broken"],
+        repetition=row.details["repetition"],
+        retention=row.retention,
+        n=row.n,
+    )
+
+
+def random_search(
+    student: Student,
+    goal: Goal,
+    space: SearchSpace,
+    vectors: dict[str, SteeringVector],
+    seed: int,
+) -> list[CandidateResult]:
+    """As many candidates as the loop's search, drawn at random, on as many probes, judged alike."""
+    rng = Random(f"random-search-{seed}")
+    specs = [
+        CandidateSpec(
+            site=rng.choice(space.sites),
+            layer=rng.choice(space.layers),
+            operator="add",
+            strength=float(np.exp(rng.uniform(np.log(space.low), np.log(space.high)))),
+        )
+        for _ in range(TRIALS)
+    ]
+    judge = SelfController(student)
+
+    def judged(rows: Sequence[Judged]) -> list[float]:
+        samples = [Sample(prompt=last_user_turn(row.prompt), reply=row.reply) for row in rows]
+        return [verdict.score for verdict in judge.judge(goal, samples)]
+
+    def instructed(prompt: Prompt) -> Prompt:
+        return prompt.with_system(goal.text)
+
+    scores = evaluate(
+        student,
+        [plan_of(vectors[spec.site], spec) for spec in specs],
+        deal_probes(seed).development[: Effort().development_prompts],
+        judged,
+        max_new_tokens=80,
+        seed=seed,
+        instructed=instructed,
+    )
+    return [
+        CandidateResult(
+            **spec.model_dump(),
+            steerability=score.steerability,
+            coherence=score.coherence,
+            broken=score.broken,
+            repetition=score.repetition,
+            n=score.n,
+        )
+        for spec, score in zip(specs, scores, strict=True)
+    ]

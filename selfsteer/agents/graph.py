@@ -1,0 +1,141 @@
+"""The graph: which node follows which, and what every node does besides its work.
+
+recall -> propose -> collect -> extract -> plan_search <-> evaluate -> judge -> reflect, back to
+propose or on to confirm -> remember -> report. A budget that is used up leads to run_out from
+wherever that shows, and from there on to confirm or to the end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import Runtime
+
+from selfsteer.agents.asking import NoAnswer
+from selfsteer.agents.budget import OutOfBudget
+from selfsteer.agents.context import Context
+from selfsteer.agents.nodes.collect import collect
+from selfsteer.agents.nodes.confirm import confirm
+from selfsteer.agents.nodes.evaluate import evaluate
+from selfsteer.agents.nodes.extract import extract
+from selfsteer.agents.nodes.judge import judge
+from selfsteer.agents.nodes.plan_search import plan_search
+from selfsteer.agents.nodes.propose import propose
+from selfsteer.agents.nodes.recall import recall
+from selfsteer.agents.nodes.reflect import reflect
+from selfsteer.agents.nodes.remember import remember
+from selfsteer.agents.nodes.report import report
+from selfsteer.agents.nodes.run_out import run_out
+from selfsteer.agents.room import check_budget, spent_so_far
+from selfsteer.agents.state import LoopState
+
+Node = Callable[[LoopState, Context], LoopState]
+
+# Each opens work that a used-up budget leaves undone; what was begun is finished.
+OPENING: tuple[Node, ...] = (propose, collect, plan_search)
+OTHERS: tuple[Node, ...] = (
+    recall,
+    extract,
+    evaluate,
+    judge,
+    reflect,
+    run_out,
+    confirm,
+    remember,
+    report,
+)
+
+
+def build_graph() -> StateGraph[LoopState, Context, LoopState, LoopState]:
+    """The nodes and the ways between them."""
+    graph = StateGraph(LoopState, context_schema=Context)
+    for node in OPENING:
+        graph.add_node(node.__name__, _counted(node, opens=True))
+    for node in OTHERS:
+        graph.add_node(node.__name__, _counted(node, opens=False))
+    graph.add_edge(START, "recall")
+    graph.add_conditional_edges("recall", _after_recall, ["confirm", "propose"])
+    graph.add_conditional_edges("propose", _unless_short("collect"), ["collect", "run_out"])
+    graph.add_conditional_edges("collect", _after_collect, ["extract", "reflect", "run_out"])
+    graph.add_edge("extract", "plan_search")
+    graph.add_conditional_edges("plan_search", _unless_short("evaluate"), ["evaluate", "run_out"])
+    graph.add_edge("evaluate", "judge")
+    graph.add_conditional_edges("judge", _after_judge, ["plan_search", "reflect", "run_out"])
+    graph.add_conditional_edges(
+        "reflect", _after_reflect, ["propose", "plan_search", "confirm", "remember", "run_out"]
+    )
+    graph.add_conditional_edges("run_out", _after_run_out, ["confirm", "remember"])
+    graph.add_conditional_edges("confirm", _after_confirm, ["propose", "remember"])
+    graph.add_edge("remember", "report")
+    graph.add_edge("report", END)
+    return graph
+
+
+def _counted(node: Node, *, opens: bool) -> Any:
+    """Add up what a node says that it spent and the time that it took; note what ends the run."""
+
+    def run(state: LoopState, runtime: Runtime[Context]) -> LoopState:
+        context = runtime.context
+        context.follow(state)
+        began = time.monotonic()
+        try:
+            if opens:
+                check_budget(state, context)
+            update = node(state, context)
+        except OutOfBudget as error:
+            update = {"shortage": str(error), "spent": dict(error.spent)}
+        except NoAnswer as error:
+            # It is on record, so a resumed run would only read it again.
+            update = {"shortage": str(error)}
+        total = spent_so_far(state).plus(
+            **(update.pop("spent", None) or {}), minutes=(time.monotonic() - began) / 60
+        )
+        return {**update, "spent": total.model_dump()}
+
+    return run
+
+
+def _unless_short(following: str) -> Callable[[LoopState], str]:
+    def after(state: LoopState) -> str:
+        return "run_out" if state.get("shortage") else following
+
+    return after
+
+
+def _after_recall(state: LoopState) -> str:
+    return "confirm" if state["recalled"] else "propose"
+
+
+def _after_collect(state: LoopState) -> str:
+    return _unless_short("extract" if state["dataset_id"] else "reflect")(state)
+
+
+def _after_judge(state: LoopState) -> str:
+    """A round goes on until its finalists are judged."""
+    return _unless_short("reflect" if state["stage"] == "finalists" else "plan_search")(state)
+
+
+def _after_reflect(state: LoopState) -> str:
+    if state.get("shortage"):
+        return "run_out"
+    return {
+        "confirm": "confirm",
+        "narrow": "plan_search",
+        "widen": "plan_search",
+        "revise_data": "propose",
+        "give_up": "remember",
+    }[state["decision"]["action"]]
+
+
+def _after_run_out(state: LoopState) -> str:
+    return "confirm" if state["decision"]["action"] == "confirm" else "remember"
+
+
+def _after_confirm(state: LoopState) -> str:
+    """A recalled vector that no longer holds starts the loop; any other failure ends the run."""
+    if state["recalled"] and state["verdict"].get("status") == "rejected":
+        return "propose"
+    return "remember"

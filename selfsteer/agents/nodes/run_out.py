@@ -1,0 +1,66 @@
+"""A limit of the budget is reached: the best candidate so far is confirmed if it may pass."""
+
+from __future__ import annotations
+
+from selfsteer.agents.context import Context
+from selfsteer.agents.policy import promising, utility
+from selfsteer.agents.state import LoopState
+from selfsteer.agents.types import CandidateResult, Decision
+from selfsteer.memory.records import Round
+
+
+def run_out(state: LoopState, context: Context) -> LoopState:
+    """Close the round that was cut short, and choose between the last look and the end."""
+    thresholds = context.goal.thresholds
+    found = _closed(state, context)
+    cut = _measured(state) if state["round"] == len(state["history"]) else []
+    if cut:
+        best = max(cut, key=lambda result: utility(result, thresholds))
+        found.append((best, state["vector_ids"][best.site]))
+    ready = [pair for pair in found if promising(pair[0], thresholds)]
+    reason = f"Stopped because {state['shortage']}."
+    decision, update = Decision(action="give_up", reason=reason), LoopState()
+    if ready:
+        best, vector_id = max(ready, key=lambda pair: utility(pair[0], thresholds))
+        decision = Decision(action="confirm", candidate=best.spec(), reason=reason)
+        update["vector_ids"] = {best.site: vector_id}
+    if cut:
+        _close(state, context, decision, found[-1][1])
+        update["spent"] = {"rounds": 1}
+    context.emit("ran_out", "ran_out", decision.model_dump(mode="json"))
+    return {**update, "decision": decision.model_dump(mode="json"), "recalled": None}
+
+
+def _closed(state: LoopState, context: Context) -> list[tuple[CandidateResult, str]]:
+    """The best of every round that was closed, each with its vector."""
+    vectors = {turn.number: turn.vector_id for turn in context.memory.runs.rounds(context.run_id)}
+    found = []
+    for row in state["history"]:
+        vector_id = vectors.get(row["number"])
+        if row["best"] is not None and vector_id is not None:
+            found.append((CandidateResult.model_validate(row["best"]), vector_id))
+    return found
+
+
+def _measured(state: LoopState) -> list[CandidateResult]:
+    rows = state.get("finalists") or state.get("refined") or state.get("results") or []
+    return [CandidateResult.model_validate(row) for row in rows]
+
+
+def _close(state: LoopState, context: Context, decision: Decision, vector_id: str) -> None:
+    context.memory.runs.add_round(
+        Round(
+            run_id=context.run_id,
+            number=state["round"],
+            dataset_id=state["dataset_id"],
+            vector_id=vector_id,
+            decision=decision.action,
+            reason=decision.reason,
+            details={
+                "pairs": dict(state["pairs"]),
+                "evidence": list(state["evidence"]),
+                "spec": dict(state["spec"]),
+                "space": dict(state["space"]),
+            },
+        )
+    )

@@ -1,0 +1,201 @@
+"""`kill -9` anywhere, then resume: the same end, and nothing that is on record is paid again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfsteer.memory.records import Run
+from selfsteer.memory.store import Memory
+from tests.agents.doubles import record
+from tests.agents.kill_host import IN_DOUBT
+from tests.agents.paid_scripted import answer
+from tests.loopback.server import LoopbackServer
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLED = -signal.SIGKILL
+RUN = "0a1b2c3d"
+NODES = (
+    "recall",
+    "propose",
+    "collect",
+    "extract",
+    "plan_search",
+    "evaluate",
+    "judge",
+    "reflect",
+    "confirm",
+    "remember",
+    "report",
+)
+# Name of the step, whether after it, and how often a call is sent that was struck there.
+STEPS = {
+    "before-begin": ("begin", False, 1),
+    "between-begin-and-send": ("send", False, 1),
+    "between-answer-and-commit": ("send", True, 2),
+    "after-commit": ("commit", True, 1),
+    "after-charge": ("charge", True, 1),
+    "after-parsed": ("parsed", True, 1),
+}
+
+
+class Host:
+    """The process that forks runs."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.agents.kill_host"],
+            cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n"
+
+    def close(self) -> None:
+        self._process.communicate()
+
+    def live(self, **order: Any) -> int:
+        """The exit status of a run that is begun or resumed."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    started = Host()
+    yield started
+    started.close()
+
+
+class Place:
+    """A memory and a paid server for one run."""
+
+    def __init__(self, host: Host, server: LoopbackServer, db: Path) -> None:
+        self._host, self._server, self.db = host, server, db
+
+    def live(
+        self,
+        kill: dict[str, Any] | None = None,
+        *,
+        on_ambiguous: str = "retry",
+        run: str = RUN,
+    ) -> int:
+        return self._host.live(
+            db=str(self.db), run=run, url=self._server.url, kill=kill, on_ambiguous=on_ambiguous
+        )
+
+    def sent(self) -> Counter[str]:
+        """How often each request arrived."""
+        return Counter(json.dumps(asked.body, sort_keys=True) for asked in self._server.asked)
+
+    def kept_places(self) -> set[str]:
+        """The runs that have checkpoints."""
+        with sqlite3.connect(self.db.with_name("memory.db.checkpoints")) as connection:
+            return {row[0] for row in connection.execute("SELECT thread_id FROM checkpoints")}
+
+    def left_behind(self) -> tuple[Run, dict[str, list[Any]], int]:
+        with Memory.open(self.db) as memory:
+            remembered = len(memory.remembered())
+            return memory.runs.get(RUN), record(memory, RUN), remembered
+
+
+@pytest.fixture
+def place(host: Host, tmp_path: Path) -> Iterator[Place]:
+    with LoopbackServer(answer) as server:
+        yield Place(host, server, tmp_path / "memory.db")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(host: Host, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Counter[str]]:
+    """What a run leaves behind that nobody kills, and what it asks."""
+    with LoopbackServer(answer) as server:
+        place = Place(host, server, tmp_path_factory.mktemp("undisturbed") / "memory.db")
+        assert place.live() == 0
+        return place.left_behind(), place.sent()
+
+
+def assert_same_end(place: Place, undisturbed: tuple[Any, Counter[str]]) -> None:
+    (run, found, remembered), (expected_run, expected, _) = place.left_behind(), undisturbed[0]
+    assert run.status == expected_run.status == "accepted"
+    assert run.verdict == expected_run.verdict
+    assert found == expected
+    assert remembered == 1
+    assert place.sent().keys() == undisturbed[1].keys()
+    with Memory.open(place.db) as memory:
+        entries = memory.ledger.entries(RUN)
+    assert {entry.status for entry in entries} <= {"sent", "parsed"}
+    assert sum(entry.status == "parsed" for entry in entries) == len(undisturbed[1])
+
+
+def test_kills_in_every_node(place: Place, undisturbed: tuple[Any, Counter[str]]) -> None:
+    """At its top, and again behind all that it writes: 22 kills of one run."""
+    for name in NODES:
+        for late in (False, True):
+            assert place.live({"at": "node", "name": name, "late": late}) == KILLED, name
+    assert place.live() == 0
+    assert_same_end(place, undisturbed)
+    assert set(place.sent().values()) == {1}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_kills_at_a_step_of_every_paid_call(
+    place: Place, undisturbed: tuple[Any, Counter[str]], step: str
+) -> None:
+    name, late, times = STEPS[step]
+    calls = len(undisturbed[1])
+    assert calls >= 8
+    for number in range(calls):
+        kill = {"at": "call", "name": name, "late": late, "number": number}
+        assert place.live(kill) == KILLED, number
+    assert place.live() == 0
+    assert_same_end(place, undisturbed)
+    assert set(place.sent().values()) == {times}
+    with Memory.open(place.db) as memory:
+        doubtful = sum(entry.status == "sent" for entry in memory.ledger.entries(RUN))
+        assert memory.ledger.paid(RUN).calls == calls + doubtful
+    assert doubtful == (calls if name == "send" else 0)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_kills_at_the_very_end(
+    place: Place, undisturbed: tuple[Any, Counter[str]], late: bool
+) -> None:
+    assert place.live({"at": "end", "name": "finish", "late": late}) == KILLED
+    if not late:
+        assert place.live() == 0
+    assert_same_end(place, undisturbed)
+    assert set(place.sent().values()) == {1}
+    # What was killed before it cleared up is cleared up by the next run.
+    assert place.kept_places() == ({RUN} if late else set())
+    assert place.live(run="another1") == 0
+    assert place.kept_places() == set()
+
+
+def test_a_call_in_doubt_waits_to_be_told(
+    place: Place, undisturbed: tuple[Any, Counter[str]]
+) -> None:
+    kill = {"at": "call", "name": "send", "late": True, "number": 3}
+    assert place.live(kill) == KILLED
+    before = place.sent().total()
+    for _ in range(2):
+        assert place.live(on_ambiguous="ask") == IN_DOUBT
+        assert place.left_behind()[0].status == "stopped"
+    assert place.sent().total() == before
+    assert place.live() == 0
+    assert_same_end(place, undisturbed)
+    assert place.sent().total() == undisturbed[1].total() + 1
