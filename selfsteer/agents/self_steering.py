@@ -9,12 +9,10 @@ one tool and checked against an allow-list; what does not pass is refused, and l
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
-from importlib.resources import files
-from string import Template
 from typing import Any, Literal
 
 from selfsteer.agents.active_vectors import Active, ActiveVectors
+from selfsteer.agents.prompts import load_prompt
 from selfsteer.agents.steer_choosers import Chooser, Weighed, longest_call
 from selfsteer.agents.steer_tool import Call, Steerable, allow, call_text, read_call
 from selfsteer.agents.types import Record
@@ -25,12 +23,15 @@ from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan
 from selfsteer.steering.prompts import Message, Prompt
 
+_PROMPT = "steer"
+
 
 class CallRecord(Record):
     """A call and what became of it.
 
     Attributes:
         by: who made it.
+        prompt: name and version of the message that asked for it; None for a person's call.
         asked: the call as it was written.
         call: the call as it was read; None where it could not be.
         outcome: whether it was carried out.
@@ -39,6 +40,7 @@ class CallRecord(Record):
     """
 
     by: Literal["student", "person"]
+    prompt: str | None
     asked: str
     call: Call | None
     outcome: Literal["done", "refused"]
@@ -196,6 +198,7 @@ class Conversation:
             reason = str(refusal)
         record = CallRecord(
             by=by,
+            prompt=load_prompt(_PROMPT).version if by == "student" else None,
             asked=asked,
             call=call,
             outcome="refused" if reason else "done",
@@ -209,9 +212,10 @@ class Conversation:
         """The message that explains the tool, with what it may be called with now."""
         vectors = (f"- {one.name}: {one.low:g} to {one.high:g}" for one in self._allowed.values())
         active = (f"{one.vector} {one.strength:g} ({one.scope})" for one in self.active)
-        return _message().substitute(
+        parts = load_prompt(_PROMPT).fill(
             vectors="\n".join(vectors), active=", ".join(active) or "nothing"
         )
+        return "\n\n".join(parts)
 
     def _prompt(self, system: str | None, text: str, room: int) -> tuple[Prompt, int]:
         """The conversation up to `text`, and how many of its oldest messages had no place."""
@@ -226,9 +230,3 @@ class Conversation:
             f"The message leaves no room for {room} tokens in the {limit} that "
             f"{self._student.name} reads; shorten it, or ask for shorter replies."
         )
-
-
-@cache
-def _message() -> Template:
-    text = files("selfsteer.agents").joinpath("prompts/steer.md").read_text(encoding="utf-8")
-    return Template(text.strip())

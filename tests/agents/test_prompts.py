@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from selfsteer.agents.prompts import PromptFile, fence, load_prompt
 from tests.agents.large import fenced
 
-NAMES = ("propose", "revise", "choose", "judge", "reflect", "repair")
+NAMES = ("propose", "revise", "choose", "judge", "reflect", "repair", "steer")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from selfsteer.agents.prompts import load_prompt
 from selfsteer.agents.self_steering import Conversation, TurnEvent
 from selfsteer.agents.steer_choosers import GrammarChooser, OptionChooser
 from selfsteer.agents.steer_tool import Keep, Revert, Steer, call_text
@@ -101,6 +102,7 @@ def test_a_call_that_may_not_be_made_is_refused_and_logged(
     event = told.say("two")
     (record,) = event.calls
     assert (record.by, record.asked, record.outcome) == ("student", text, "refused")
+    assert record.prompt == load_prompt("steer").version
     assert record.reason.startswith(reason)
     assert [one.vector for one in event.active] == ["glad"]
 
@@ -118,9 +120,9 @@ def test_a_person_steers_under_the_same_rules(reader: Student) -> None:
     assert (refused.outcome, told.active) == ("refused", ())
     assert told.call(GLAD).outcome == "done"
     event = told.say("one")
-    assert [(record.by, record.outcome) for record in event.calls] == [
-        ("person", "refused"),
-        ("person", "done"),
+    assert [(record.by, record.prompt, record.outcome) for record in event.calls] == [
+        ("person", None, "refused"),
+        ("person", None, "done"),
     ]
     assert [one.vector for one in event.active] == ["glad"]
     assert told.say("two").calls == ()
