@@ -12,7 +12,7 @@ RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format types pocket card bench conformance clean
+.PHONY: help install demo test lint format types pocket card bench bench-loop conformance clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ card: $(RUNTIME) ## measure the bundled student against its bars
 
 bench: $(RUNTIME) ## what capturing, steering and searching cost
 	$(BIN)/python -m benchmarks.bench $(ARGS)
+
+bench-loop: $(RUNTIME) ## what the loop achieves on the bundled student, by the oracle
+	$(BIN)/python -m benchmarks.bench_loop $(ARGS)
 
 conformance: $(DEV) ## the same numbers as other libraries, each in an environment of its own
 	$(BIN)/python -m tests.conformance $(ARGS)

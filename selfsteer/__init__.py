@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from selfsteer.steering.formats.exchange import export_vector as export_vector
     from selfsteer.steering.formats.exchange import import_vector as import_vector
     from selfsteer.steering.generate import generate as generate
+    from selfsteer.steering.grammar import Grammar as Grammar
     from selfsteer.steering.model import Student as Student
     from selfsteer.steering.plan import Plan as Plan
     from selfsteer.steering.prompts import Prompt as Prompt
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "ContrastiveDataset": "steering.datasets",
     "Goal": "agents.types",
+    "Grammar": "steering.grammar",
     "Memory": "memory.store",
     "Plan": "steering.plan",
     "Prompt": "steering.prompts",

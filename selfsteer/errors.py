@@ -31,6 +31,10 @@ class PlanError(SelfsteerError):
     """A plan names an unknown layer or operator, or a strength that is not finite."""
 
 
+class GrammarError(SelfsteerError):
+    """A grammar for replies cannot be read, or the package that holds to it is missing."""
+
+
 class MemoryFileError(SelfsteerError):
     """The database cannot be opened, read or written."""
 

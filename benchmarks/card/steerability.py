@@ -20,7 +20,7 @@ from selfsteer.steering.plan import Plan
 from selfsteer.steering.prompts import Example
 from selfsteer.steering.vectors import SteeringVector
 
-PAIRS = 512
+PAIRS = 1024
 STRENGTHS = tuple(np.geomspace(0.2, 2.0, 8).round(3).tolist())
 # Everywhere, where the reply begins, or there and through the first words or the first sentence: a
 # value that is chosen once needs its push until it is said.

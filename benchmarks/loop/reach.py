@@ -67,10 +67,11 @@ def tried_by(
     results = []
     vectors: dict[str, SteeringVector] = {}
     for row in rows:
-        spec = CandidateSpec.of_plan(row.plan)
+        plan: Any = row.plan
+        spec = CandidateSpec.of_plan(plan)
         assert spec is not None, "the loop makes no other plans"
         if spec.site not in vectors:
-            vectors[spec.site] = memory.get_vector(row.plan["edits"][0]["vector"])
+            vectors[spec.site] = memory.get_vector(plan["edits"][0]["vector"])
         results.append(_result(spec, row))
     return results, vectors
 

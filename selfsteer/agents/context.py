@@ -9,10 +9,11 @@ from typing import Any
 
 from selfsteer.agents.controller import Controller
 from selfsteer.agents.events import record_event
-from selfsteer.agents.probes import ProbeSplits
+from selfsteer.agents.probes import ProbeSplits, deal_questions
 from selfsteer.agents.settings import RunSettings
 from selfsteer.agents.sites import SITES
-from selfsteer.agents.types import CandidateSpec, Goal, Sample
+from selfsteer.agents.state import LoopState
+from selfsteer.agents.types import CandidateSpec, Goal, Question, Sample
 from selfsteer.memory.store import Memory
 from selfsteer.steering.evaluate import Judged
 from selfsteer.steering.metrics.retention import CapabilityItem
@@ -35,6 +36,7 @@ class Context:
         probes: prompts, by split.
         capability: questions whose right answers are known; empty where there are none.
         listener: told of every event as it is recorded.
+        goal: what is asked for, with the rubric that the judge goes by.
     """
 
     run_id: str
@@ -45,12 +47,19 @@ class Context:
     probes: ProbeSplits
     capability: Sequence[CapabilityItem]
     listener: Listener
+    goal: Goal = field(init=False)
     _learned: str | None = field(default=None, init=False)
 
-    @property
-    def goal(self) -> Goal:
-        """What is asked for."""
-        return self.settings.goal
+    def __post_init__(self) -> None:
+        self.goal = self.settings.goal
+
+    def follow(self, state: LoopState) -> None:
+        """Take up what a proposal said of the questions and the rubric; every node begins so."""
+        if questions := state.get("questions"):
+            asked = [Question.model_validate(row) for row in questions]
+            self.probes = deal_questions(asked, self.settings.seed)
+        rubric = self.settings.goal.rubric or state.get("spec", {}).get("rubric", "")
+        self.goal = self.settings.goal.model_copy(update={"rubric": rubric})
 
     def emit(self, kind: str, key: str, payload: Mapping[str, Any]) -> None:
         """Record an event, and tell of it, once, however often its node runs again."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, JsonValue, TypeAdapter
 
 from selfsteer.agents.approval import Answer, Asked
 from selfsteer.agents.budget import Spent
@@ -41,6 +41,7 @@ class Inputs(Record):
     dtype: str
     dataset_id: str | None
     capability_id: str | None
+    who: dict[str, JsonValue] = Field(default={})
 
 
 class StaleVector(Record):
@@ -67,6 +68,8 @@ class Proposed(Record):
     positive: list[str]
     negative: list[str]
     samples: int
+    questions: int = 0
+    rubric: str = ""
     reason: str
 
 

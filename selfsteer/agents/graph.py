@@ -15,6 +15,7 @@ from typing import Any
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 
+from selfsteer.agents.asking import NoAnswer
 from selfsteer.agents.budget import OutOfBudget
 from selfsteer.agents.context import Context
 from selfsteer.agents.nodes.approve import approve_data, approve_plan
@@ -84,10 +85,11 @@ def build_graph() -> StateGraph[LoopState, Context, LoopState, LoopState]:
 
 
 def _counted(node: Node, *, opens: bool) -> Any:
-    """Add up what a node says that it spent and the time that it took; note what ran out."""
+    """Add up what a node says that it spent and the time that it took; note what ends the run."""
 
     def run(state: LoopState, runtime: Runtime[Context]) -> LoopState:
         context = runtime.context
+        context.follow(state)
         began = time.monotonic()
         try:
             if opens:
@@ -95,6 +97,9 @@ def _counted(node: Node, *, opens: bool) -> Any:
             update = node(state, context)
         except OutOfBudget as error:
             update = {"shortage": str(error), "spent": dict(error.spent)}
+        except NoAnswer as error:
+            # It is on record, so a resumed run would only read it again.
+            update = {"shortage": str(error)}
         total = spent_so_far(state).plus(
             **(update.pop("spent", None) or {}), minutes=(time.monotonic() - began) / 60
         )
@@ -144,6 +149,7 @@ def _after_reflect(state: LoopState, runtime: Runtime[Context]) -> str:
     return {
         "confirm": _to_confirm(runtime),
         "narrow": "plan_search",
+        "widen": "plan_search",
         "revise_data": "propose",
         "give_up": "remember",
     }[state["decision"]["action"]]

@@ -17,9 +17,11 @@ class LoopState(TypedDict, total=False):
         run_id: the run in memory.
         round: number of the current round, from 0.
         spec: `ContrastiveSpec` without its dataset.
+        questions: what the student is asked, where the first proposal named it.
         dataset_id: the round's pairs; None where there are too few.
         vector_ids: the round's vectors, by site; empty where it made none.
         pairs: pairs kept and sampled.
+        turned_down: `Failure`s among the samples that were meant to be positive.
         evidence: `SiteEvidence` rows.
         space: `SearchSpace`.
         stage: "search", "refine" or "finalists".
@@ -28,9 +30,11 @@ class LoopState(TypedDict, total=False):
         results: `CandidateResult`s of this round's search.
         refined: `CandidateResult`s of the second look.
         finalists: `CandidateResult`s of the last look.
+        failures: `Failure`s of the best of them.
         history: `RoundSummary` of every round.
         decision: the last `Decision`.
-        shortage: which limit of the budget is reached, in words; None while there is room.
+        shortage: why the search cannot go on, in words: which limit of the budget is reached, or
+            that the controller gave no answer; None while it can.
         recalled: vector id and plan of a remembered run that is being tried; None otherwise.
         replaces: id of the remembered plan of the same goal that no longer holds.
         refused: a person has refused what was to be approved.
@@ -41,9 +45,11 @@ class LoopState(TypedDict, total=False):
     run_id: str
     round: int
     spec: dict[str, Any]
+    questions: list[dict[str, Any]]
     dataset_id: str | None
     vector_ids: dict[str, str]
     pairs: dict[str, int]
+    turned_down: list[dict[str, Any]]
     evidence: list[dict[str, Any]]
     space: dict[str, Any]
     stage: str
@@ -52,6 +58,7 @@ class LoopState(TypedDict, total=False):
     results: list[dict[str, Any]]
     refined: list[dict[str, Any]]
     finalists: list[dict[str, Any]]
+    failures: list[dict[str, Any]]
     history: list[dict[str, Any]]
     decision: dict[str, Any]
     shortage: str | None
@@ -70,5 +77,6 @@ def fresh_search(number: int) -> LoopState:
         "results": [],
         "refined": [],
         "finalists": [],
+        "failures": [],
         "space": {},
     }

@@ -8,7 +8,17 @@ import typer
 from typer.core import TyperGroup
 
 from selfsteer import __version__
-from selfsteer.app.commands import approve, demo, doctor, events, generate, history, run, vectors
+from selfsteer.app.commands import (
+    approve,
+    chat,
+    demo,
+    doctor,
+    events,
+    generate,
+    history,
+    run,
+    vectors,
+)
 from selfsteer.app.output import literal, plain_warnings, stderr
 from selfsteer.errors import SelfsteerError
 
@@ -64,6 +74,7 @@ app.command()(events.events)
 app.command()(vectors.vectors)
 app.add_typer(vectors.vector, name="vector")
 app.command()(generate.generate)
+app.command()(chat.chat)
 app.command()(doctor.doctor)
 
 

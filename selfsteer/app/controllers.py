@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
 
 from selfsteer.errors import ControllerError
 
@@ -47,51 +50,135 @@ class Payer:
         )
 
 
-Builder = Callable[["Student", "ContrastiveDataset | None", Payer], "Controller"]
+class Deciders(BaseModel):
+    """Who decides, as the person said it; kept with the run, so that `resume` needs nothing.
+
+    Attributes:
+        controller: a name in `CONTROLLERS`.
+        model: name of the large model, for controllers that ask one.
+        base_url: where it is asked; None is the provider's own place.
+        roles: other controllers for some of the decisions.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    controller: str = "self"
+    model: str | None = None
+    base_url: str | None = None
+    roles: dict[str, str] = {}
 
 
-def _self(student: Student, dataset: ContrastiveDataset | None, payer: Payer) -> Controller:
+Builder = Callable[["Student", "ContrastiveDataset | None", Payer, Deciders], "Controller"]
+
+
+def _self(
+    student: Student, dataset: ContrastiveDataset | None, payer: Payer, who: Deciders
+) -> Controller:
     from selfsteer.agents.self_controller import SelfController
 
-    if dataset is not None:
-        raise ControllerError(
-            "The controller self makes its own data; give --dataset to the controller search."
-        )
+    _no_dataset("self", dataset)
     return SelfController(student)
 
 
-def _search(student: Student, dataset: ContrastiveDataset | None, payer: Payer) -> Controller:
+def _search(
+    student: Student, dataset: ContrastiveDataset | None, payer: Payer, who: Deciders
+) -> Controller:
     from selfsteer.agents.search import SearchController
 
     return SearchController(student, dataset)
 
 
-CONTROLLERS: dict[str, Builder] = {"self": _self, "search": _search}
+def _claude(
+    student: Student, dataset: ContrastiveDataset | None, payer: Payer, who: Deciders
+) -> Controller:
+    from selfsteer.agents.models.anthropic_model import AnthropicModel
+
+    _no_dataset("claude", dataset)
+    return _large("claude", AnthropicModel(_model(who, "claude"), base_url=who.base_url), payer)
+
+
+def _openai(
+    student: Student, dataset: ContrastiveDataset | None, payer: Payer, who: Deciders
+) -> Controller:
+    from selfsteer.agents.models.openai_model import OpenAIModel
+
+    _no_dataset("openai", dataset)
+    return _large("openai", OpenAIModel(_model(who, "openai"), base_url=who.base_url), payer)
+
+
+def _large(name: str, model: ChatModel, payer: Payer) -> Controller:
+    """A controller that asks a large model, on the run's account."""
+    from selfsteer.agents.llm_controller import LlmController
+    from selfsteer.agents.models.prices import cost, price_table
+
+    plain = model.name.partition("/")[2]
+    price = partial(cost, model=plain, table=price_table())
+    return LlmController(name, payer.calls(model, price))
+
+
+def _no_dataset(name: str, dataset: ContrastiveDataset | None) -> None:
+    if dataset is not None:
+        raise ControllerError(
+            f"The controller {name} makes its own data; give --dataset to the controller search."
+        )
+
+
+def _model(who: Deciders, controller: str) -> str:
+    if not who.model:
+        raise ControllerError(
+            f"The controller {controller} needs the name of a model: give --model, or put it into "
+            "the environment as SELFSTEER_MODEL."
+        )
+    return who.model
+
+
+CONTROLLERS: dict[str, Builder] = {
+    "self": _self,
+    "search": _search,
+    "claude": _claude,
+    "openai": _openai,
+}
 
 
 def build_controller(
-    name: str, student: Student, dataset: ContrastiveDataset | None, payer: Payer
+    who: Deciders, student: Student, dataset: ContrastiveDataset | None, payer: Payer
 ) -> Controller:
-    """The controller of that name for a student.
+    """The controller for a student, with its roles split where that was asked for.
 
     Args:
         dataset: pairs that the person gave.
         payer: the run that it decides; controllers that pay for nothing leave it alone.
 
     Raises:
-        ControllerError: an unknown name, or a dataset for a controller that takes none.
+        ControllerError: an unknown name or role, a dataset for a controller that takes none, or
+            a large model without a name or key.
     """
-    check_controller(name)
-    return CONTROLLERS[name](student, dataset, payer)
+    check_deciders(who)
+    main = CONTROLLERS[who.controller](student, dataset, payer, who)
+    if not who.roles:
+        return main
+    from selfsteer.agents.split_controller import ROLES, SplitController
+
+    built = {who.controller: main}
+    for name in who.roles.values():
+        if name not in built:
+            built[name] = CONTROLLERS[name](student, None, payer, who)
+    return SplitController(main, {r: built[who.roles[r]] for r in ROLES if r in who.roles})
 
 
-def check_controller(name: str) -> None:
-    """Refuse an unknown name before anything is loaded.
+def check_deciders(who: Deciders) -> None:
+    """Refuse unknown names before anything is loaded.
 
     Raises:
-        ControllerError: there is no such controller.
+        ControllerError: there is no such controller, or no such role.
     """
-    if name not in CONTROLLERS:
-        raise ControllerError(
-            f"Unknown controller {name!r}; it is one of {', '.join(CONTROLLERS)}."
-        )
+    from selfsteer.agents.split_controller import ROLES
+
+    for name in (who.controller, *who.roles.values()):
+        if name not in CONTROLLERS:
+            raise ControllerError(
+                f"Unknown controller {name!r}; it is one of {', '.join(CONTROLLERS)}."
+            )
+    strange = [role for role in who.roles if role not in ROLES]
+    if strange:
+        raise ControllerError(f"Unknown role {strange[0]!r}; it is one of {', '.join(ROLES)}.")

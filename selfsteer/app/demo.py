@@ -15,6 +15,7 @@ from selfsteer.agents.loop import run_goal
 from selfsteer.agents.self_controller import SelfController
 from selfsteer.agents.settings import RunSettings
 from selfsteer.agents.types import Goal
+from selfsteer.app.controllers import Deciders
 from selfsteer.app.inputs import Inputs
 from selfsteer.app.output import literal, stderr
 from selfsteer.app.report.data import Replies, report_replies, tried
@@ -167,6 +168,7 @@ def run_demo(load: Callable[[], Student], memory: Memory, name: str, seed: int) 
         dtype=settings.dtype,
         dataset=None,
         capability=None,
+        who=Deciders(),
     )
     student = load()
     outcomes = []

@@ -14,6 +14,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 
 from selfsteer.agents.events import record_event
+from selfsteer.app.controllers import Deciders
 from selfsteer.app.settings import AppSettings
 from selfsteer.memory.records import Run
 from selfsteer.memory.store import Memory
@@ -33,6 +34,7 @@ class Inputs(BaseModel):
         dataset_id: the dataset that was given to the controller.
         capability_id: the capability questions that were given; None means those that lie beside
             the student.
+        who: who decides.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +44,7 @@ class Inputs(BaseModel):
     dtype: str
     dataset_id: str | None = None
     capability_id: str | None = None
+    who: Deciders = Deciders()
 
     @classmethod
     def store(
@@ -53,6 +56,7 @@ class Inputs(BaseModel):
         dtype: str,
         dataset: ContrastiveDataset | None,
         capability: Sequence[CapabilityItem] | None,
+        who: Deciders,
     ) -> Self:
         """Put what was given into memory."""
         questions = None
@@ -65,6 +69,7 @@ class Inputs(BaseModel):
             dtype=dtype,
             dataset_id=None if dataset is None else memory.put_dataset(dataset),
             capability_id=questions,
+            who=who,
         )
 
     @classmethod
@@ -75,7 +80,12 @@ class Inputs(BaseModel):
                 return cls.model_validate(event.payload)
         # Started from Python, or killed before it could say more.
         settings = AppSettings()
-        return cls(student=run.student, device=settings.device, dtype=settings.dtype)
+        return cls(
+            student=run.student,
+            device=settings.device,
+            dtype=settings.dtype,
+            who=Deciders(controller=run.controller),
+        )
 
     def attach(self, memory: Memory, run_id: str) -> None:
         """Keep this with a run."""

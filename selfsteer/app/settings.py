@@ -8,12 +8,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class AppSettings(BaseSettings):
-    """Read from `SELFSTEER_DB`, `SELFSTEER_DEVICE` and `SELFSTEER_DTYPE`; an option goes before.
+    """Read from `SELFSTEER_DB`, `SELFSTEER_DEVICE` and so on; an option goes before.
 
     Attributes:
         db: the memory.
         device: where students run, as torch names it.
         dtype: type of the weights in use, as `Student.load` takes it.
+        model: the large model that controllers ask.
+        base_url: where it is asked.
     """
 
     model_config = SettingsConfigDict(env_prefix="SELFSTEER_")
@@ -21,3 +23,5 @@ class AppSettings(BaseSettings):
     db: Path = Path("selfsteer.db")
     device: str = "cpu"
     dtype: str = "float32"
+    model: str | None = None
+    base_url: str | None = None

@@ -19,7 +19,7 @@ from selfsteer.pocket.opposites import opposite_question
 from selfsteer.pocket.prompts import open_prompt
 from selfsteer.pocket.wordings import instruction, instructions
 
-Phase = Literal["base", "chat", "instruct"]
+Phase = Literal["base", "chat", "instruct", "robust"]
 Role = Literal["system", "user", "assistant", "text"]
 
 
@@ -260,4 +260,5 @@ MIXTURES: dict[Phase, tuple[tuple[Maker, float], ...]] = {
     "base": BASE,
     "chat": CHAT,
     "instruct": INSTRUCT,
+    "robust": INSTRUCT,
 }

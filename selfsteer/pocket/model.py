@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from transformers import GenerationConfig, MistralConfig, MistralForCausalLM
 
 from selfsteer.pocket.attention import BANDED, band_mask
+from selfsteer.pocket.noise import Noise
 
 WINDOW = 16
 
@@ -45,10 +46,14 @@ def build_model(vocabulary: int, *, bos: int, end: int, pad: int, seed: int) -> 
     return model
 
 
-def packed_hidden(model: MistralForCausalLM, ids: Tensor, documents: Tensor) -> Tensor:
+def packed_hidden(
+    model: MistralForCausalLM, ids: Tensor, documents: Tensor, noise: Noise | None = None
+) -> Tensor:
     """Final hidden states [B, T, D] of packed rows; the model must use banded attention."""
     band = band_mask(documents, WINDOW)
-    hidden: Tensor = model.model(input_ids=ids, use_cache=False, band=band).last_hidden_state
+    hidden: Tensor = model.model(
+        input_ids=ids, use_cache=False, band=band, noise=noise
+    ).last_hidden_state
     return hidden
 
 

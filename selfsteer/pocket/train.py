@@ -1,4 +1,4 @@
-"""`python -m selfsteer.pocket.train`: train Pocket: plain text, then chats, then all skills.
+"""`python -m selfsteer.pocket.train`: train Pocket: plain text, chats, all skills, then noise.
 
 Runs on two CPU cores in about two hours, or on a GPU (`--device cuda`). Interrupted, it goes on
 from the last checkpoint when called again with the same flags; a phase that is done is skipped.
@@ -28,7 +28,7 @@ from selfsteer.pocket.model import build_model
 from selfsteer.pocket.stream import Stream, read_extra
 from selfsteer.pocket.tokenizer import train_tokenizer
 from selfsteer.pocket.trainer import Settings, Trainer
-from selfsteer.pocket.weights import BUNDLED, FOLDERS
+from selfsteer.pocket.weights import BUNDLED, FOLDERS, TRAINED
 
 PHASES: tuple[Phase, ...] = get_args(Phase)
 TOKENIZER_SAMPLE = 20_000  # documents of each phase
@@ -52,6 +52,13 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="tokens of chats, without weight on judging",
     )
     add("--instruct-tokens", type=int, default=18_000_000, help="tokens of all skills")
+    add("--robust-tokens", type=int, default=9_000_000, help="tokens of all skills, under noise")
+    add(
+        "--noise",
+        type=float,
+        default=1.0,
+        help="greatest noise of the robust phase, in norms of the residual stream",
+    )
     add("--init", type=Path, help="checkpoint to start the phase from (default: OUT/base)")
     add("--lr", type=float, default=4e-3, help="peak learning rate")
     add("--optimiser", choices=("adamw", "muon"), default="muon")
@@ -68,7 +75,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--export", action="store_true", help="then write float16 weights into the package")
     options = parser.parse_args(argv)
     if options.init and options.phase == "all":
-        parser.error("--init needs --phase base or --phase instruct")
+        parser.error(f"--init needs --phase {' or '.join(PHASES)}")
     return options
 
 
@@ -118,6 +125,7 @@ def train_phase(options: argparse.Namespace, phase: Phase) -> None:
         length=options.length,
         seed=options.seed,
         extra_share=options.extra_share if options.extra else 0.0,
+        noise=options.noise if phase == "robust" else 0.0,
     )
     stream = Stream(
         tokenizer,
@@ -183,9 +191,9 @@ class _Bar:
 
 def export(out: Path) -> None:
     """Write both checkpoints in float16 into the package."""
-    for phase in FOLDERS.values():
-        model, tokenizer = load_checkpoint(out / phase)
-        save_folder(BUNDLED / phase, model, tokenizer, torch.float16)
+    for folder in FOLDERS.values():
+        model, tokenizer = load_checkpoint(out / TRAINED[folder])
+        save_folder(BUNDLED / folder, model, tokenizer, torch.float16)
     write_capability(BUNDLED / FOLDERS["pocket"])
 
 

@@ -18,6 +18,7 @@ from selfsteer.errors import StudentError
 from selfsteer.pocket.checkpoint import load_state, save_folder, save_state
 from selfsteer.pocket.model import label_loss, packed_hidden, use_banded_attention
 from selfsteer.pocket.muon import Muon
+from selfsteer.pocket.noise import Noise, draw_noise, take_noise
 from selfsteer.pocket.packing import Rows, targets
 from selfsteer.pocket.stream import Position, Stream
 
@@ -35,6 +36,7 @@ class Settings:
     length: int
     seed: int
     extra_share: float
+    noise: float  # greatest, in norms of the activation
 
     @property
     def steps(self) -> int:
@@ -89,12 +91,25 @@ class Trainer:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.step, self.position = 0, Position()
         use_banded_attention(model)
-        self._hidden: Callable[[Tensor, Tensor], Tensor] = self._trunk
+        if settings.noise:
+            take_noise(model)
+        self._hidden: Callable[[Tensor, Tensor, Noise | None], Tensor] = self._trunk
         if compile_model:
             self._hidden = torch.compile(self._trunk, dynamic=False)
 
-    def _trunk(self, ids: Tensor, documents: Tensor) -> Tensor:
-        return packed_hidden(self.model, ids, documents)
+    def _trunk(self, ids: Tensor, documents: Tensor, noise: Noise | None) -> Tensor:
+        return packed_hidden(self.model, ids, documents, noise)
+
+    def _noise(self, documents: Tensor) -> Noise | None:
+        """The noise of this step: the same in a resumed run."""
+        if not self.settings.noise:
+            return None
+        config = self.model.config
+        draw = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.step)
+        found = draw_noise(
+            documents, config.num_hidden_layers, config.hidden_size, self.settings.noise, draw
+        )
+        return Noise(*(part.to(self.model.device) for part in found))
 
     def resume(self) -> bool:
         """Go on from the saved state, if there is one.
@@ -142,7 +157,8 @@ class Trainer:
         positions, labels, weights = (
             part.to(device) for part in targets(rows.labels, rows.weights)
         )
-        hidden = self._hidden(rows.ids.to(device), rows.documents.to(device))
+        noise = self._noise(rows.documents)
+        hidden = self._hidden(rows.ids.to(device), rows.documents.to(device), noise)
         head = self.model.lm_head.weight
         loss = label_loss(hidden, head, labels, positions, weights)
         torch.autograd.backward(loss)

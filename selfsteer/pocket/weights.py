@@ -9,6 +9,8 @@ from selfsteer.errors import StudentError
 BUNDLED = Path(__file__).parent / "weights"
 CAPABILITY = "capability.jsonl"
 FOLDERS = {"pocket": "instruct", "pocket-base": "base"}
+# The phase of training that each of these folders holds the result of.
+TRAINED = {"instruct": "robust", "base": "base"}
 
 
 def weights_path(name: str) -> Path:

@@ -12,6 +12,7 @@ from torch import Tensor
 from selfsteer.steering import forward
 from selfsteer.steering.batching import pad
 from selfsteer.steering.cache import decoding_cache
+from selfsteer.steering.constraint import Constraint, only_allowed
 from selfsteer.steering.editing.hooks import Steering
 from selfsteer.steering.editing.said import Index, Said
 from selfsteer.steering.encoding import Encoded
@@ -32,21 +33,24 @@ class Settings:
         seed: of the random streams.
         end_ids: tokens that end a reply.
         watched: tokens whose log-probability is kept at every step.
+        constraint: the grammar that every reply keeps to.
     """
 
     temperature: float
     seed: int
     end_ids: frozenset[int]
     watched: tuple[int, ...] = ()
+    constraint: Constraint | None = None
 
 
 @dataclass
 class Reply:
-    """Token ids of a reply without the one that ended it, and whether there was one.
+    """Token ids of a reply without the one that ended it.
 
     Attributes:
+        finished: whether a token ended it, or its grammar allowed no more.
         watched: for each token of the reply, and the one that ended it, the log-probabilities
-            (natural) of the watched tokens in its place, before any temperature.
+            (natural) of the watched tokens in its place, before any temperature or grammar.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -80,21 +84,29 @@ def decode_batch(
     tokens = np.zeros((len(numbers), steps), dtype=np.int64)
     watched = torch.zeros(len(numbers), steps, len(settings.watched))
     replies = [Reply() for _ in numbers]
+    constraint = settings.constraint
+    matching = None if constraint is None else constraint.begin(len(numbers))
     edits.select(numbers)
     logits = prompt.logits
     for step in range(steps):
         if settings.watched:
             logprobs = torch.log_softmax(logits.float(), dim=-1)[:, list(settings.watched)]
             watched[live.place, step] = logprobs.cpu()
+        if matching is not None:
+            logits = matching.restrict(logits, live.place, live.done)
         chosen = choose(logits, settings.temperature, live.draws[:, step])
+        if matching is not None:
+            chosen = only_allowed(chosen, logits)
         ids = chosen.cpu().numpy()
         tokens[live.place, step] = ids
-        ended = ends[ids]
-        for at in np.flatnonzero(~live.done & (ended | (limits[live.place] == step + 1))):
+        finished = ended = ends[ids]
+        if matching is not None:
+            finished = ended | matching.take(ids, live.place, live.done)
+        for at in np.flatnonzero(~live.done & (finished | (limits[live.place] == step + 1))):
             place = live.place[at]
             stop = step if ended[at] else step + 1
             weighed = watched[place, : step + 1].tolist() if settings.watched else []
-            replies[place] = Reply(tokens[place, :stop].tolist(), bool(ended[at]), weighed)
+            replies[place] = Reply(tokens[place, :stop].tolist(), bool(finished[at]), weighed)
             live.done[at] = True
         if live.done.all():
             break

@@ -11,9 +11,11 @@ import numpy as np
 
 from selfsteer.errors import PlanError, StudentError
 from selfsteer.steering.batching import buckets
+from selfsteer.steering.constraint import Constraint
 from selfsteer.steering.decoding import Reply, Settings, decode_batch
 from selfsteer.steering.editing.hooks import Steering, steering
 from selfsteer.steering.encoding import Encoded, closing_ids, encode
+from selfsteer.steering.grammar import Grammar
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan, SteeringWarning, one_per_row
 from selfsteer.steering.prompts import Prompt
@@ -28,7 +30,7 @@ class Generation:
     Attributes:
         text: the reply without special tokens.
         ids: its tokens, without the one that ended it.
-        finished: whether the student ended it, rather than a limit on its length.
+        finished: whether the student or its grammar ended it, rather than a limit on its length.
         watched: for each token, and the one that ended the reply, the log-probabilities of the
             watched tokens in its place.
     """
@@ -48,6 +50,7 @@ def generate(
     temperature: float = 1.0,
     seed: int = 0,
     watch: Sequence[int] = (),
+    grammar: Grammar | None = None,
     batch_tokens: int = 32768,
 ) -> list[Generation]:
     """One reply for each prompt, in order.
@@ -58,15 +61,19 @@ def generate(
 
     Args:
         temperature: 0 takes the likeliest token each time.
-        watch: token ids whose log-probabilities (natural, at temperature 1) are kept at every step.
+        watch: token ids whose log-probabilities (natural, at temperature 1, without a grammar) are
+            kept at every step.
+        grammar: what every reply must match. A reply ends where nothing more is allowed; one that
+            a limit cut (`finished` is false) is the beginning of a match.
         batch_tokens: tokens held in the cache at once: prompts, replies and pads together.
 
     Raises:
+        GrammarError: a grammar that cannot be read, or its package is not installed.
         PlanError: a plan that does not fit, a wrong number of plans, a limit or temperature that
             makes no sense.
         SelectorError: a plan whose selector counts from the end of a reply.
         StudentError: a prompt that fills the student's context, a student that keeps its state
-            outside the cache.
+            outside the cache, a tokenizer that cannot be held to a grammar.
         VectorError: a vector of another student.
 
     Warns:
@@ -79,7 +86,9 @@ def generate(
             known[prompt] = encode(student, prompt)
     rows = [known[prompt] for prompt in prompts]
     limits = np.array([_room(student, row, max_new_tokens) for row in rows], dtype=np.int64)
-    settings = Settings(temperature, seed, end_ids(student), tuple(watch))
+    ends = end_ids(student)
+    constraint = None if grammar is None else Constraint(student, grammar, ends)
+    settings = Settings(temperature, seed, ends, tuple(watch), constraint)
     # Equal prompts side by side, so that they fall into one batch.
     order = np.array(sorted(range(len(rows)), key=lambda i: (len(rows[i].ids), rows[i].ids)), int)
     sizes = [len(rows[i].ids) + max_new_tokens for i in order]

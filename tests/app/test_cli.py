@@ -28,7 +28,18 @@ def test_help_does_without_the_heavy_libraries() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "run", "resume", "runs", "report", "vectors", "vector show", "generate", "doctor"],
+    [
+        "demo",
+        "run",
+        "resume",
+        "runs",
+        "report",
+        "vectors",
+        "vector show",
+        "generate",
+        "chat",
+        "doctor",
+    ],
 )
 def test_every_command_offers_json(cli: Cli, command: str) -> None:
     result = cli(*command.split(), "--help")

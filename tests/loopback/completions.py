@@ -30,7 +30,9 @@ def completion(
         "object": "chat.completion",
         "created": 1,
         "model": MODEL,
-        "choices": [{"index": 0, "message": turn, "logprobs": None, "finish_reason": finish_reason}],
+        "choices": [
+            {"index": 0, "message": turn, "logprobs": None, "finish_reason": finish_reason}
+        ],
         "usage": USAGE,
         **changes,
     }
@@ -38,12 +40,12 @@ def completion(
 
 def vllm(text: str | None, **changes: Any) -> dict[str, Any]:
     """As vllm shapes it: reasoning apart, many fields that are null."""
-    more = {
+    more: dict[str, Any] = {
         "annotations": None,
         "audio": None,
         "function_call": None,
         "tool_calls": [],
-        "reasoning_content": "so {\"not\": \"this\"}",
+        "reasoning_content": 'so {"not": "this"}',
     }
     usage = {"prompt_tokens": 16, "completion_tokens": 7, "total_tokens": 23}
     body = completion(text, more=more, usage={**usage, "prompt_tokens_details": None}, **changes)

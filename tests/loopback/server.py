@@ -32,6 +32,7 @@ class Answer:
         body: as sent.
         status: of HTTP.
         content_type: of the body.
+        location: where a redirection points.
         hang_up: close the connection instead of answering.
         cut: close it after the headers and half of the body.
         slow: wait before the body until the client has gone, or the server ends.
@@ -40,6 +41,7 @@ class Answer:
     body: str = ""
     status: int = 200
     content_type: str = "application/json"
+    location: str | None = None
     hang_up: bool = False
     cut: bool = False
     slow: bool = False
@@ -138,6 +140,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("connection", "close")
         # Clients wait this long before they repeat themselves.
         self.send_header("retry-after-ms", "1")
+        if answer.location is not None:
+            self.send_header("location", answer.location)
         if "event-stream" not in answer.content_type:
             # Only the end of the connection ends a stream of events.
             self.send_header("content-length", str(len(body)))

@@ -34,9 +34,9 @@ def test_a_request_beyond_the_script_is_noticed() -> None:
 
 
 def test_a_hang_up_sends_nothing() -> None:
-    with LoopbackServer(in_turn(faults.HANG_UP)) as server:
-        with pytest.raises(http.client.RemoteDisconnected):
-            _post(server, None)
+    gone = pytest.raises(http.client.RemoteDisconnected)
+    with LoopbackServer(in_turn(faults.HANG_UP)) as server, gone:
+        _post(server, None)
 
 
 def test_a_cut_body_is_half_of_what_was_announced() -> None:

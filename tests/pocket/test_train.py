@@ -22,7 +22,7 @@ from selfsteer.pocket.trainer import Settings, Trainer, lr_factor
 TOKENIZER = train_tokenizer(["The frog sings.", "Der Frosch singt."] * 4, 300)
 SETTINGS = Settings(
     phase="base", tokens=8 * 2 * 64, lr=2e-3, optimiser="muon", warmup=2, rows=2, length=64,
-    seed=0, extra_share=0.0,
+    seed=0, extra_share=0.0, noise=0.0,
 )  # fmt: skip
 
 
@@ -57,9 +57,11 @@ def stop_at(step: int, subject: Trainer) -> None:
         subject.run(report, report_steps=1)
 
 
-@pytest.mark.parametrize("optimiser", ["muon", "adamw"])
-def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path: Path, optimiser: str) -> None:
-    settings = replace(SETTINGS, optimiser=optimiser)
+@pytest.mark.parametrize(("optimiser", "noise"), [("muon", 0.0), ("adamw", 0.0), ("muon", 1.0)])
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
+    tmp_path: Path, optimiser: str, noise: float
+) -> None:
+    settings = replace(SETTINGS, optimiser=optimiser, noise=noise)
     whole = trainer(tmp_path / "whole", settings)
     whole.run(lambda line: None, report_steps=1)
     stop_at(3, trainer(tmp_path / "halves", settings))
@@ -136,7 +138,7 @@ def test_the_command_trains_every_phase_resumes_and_exports(
     command = [
         "--out", str(tmp_path / "out"), "--no-compile", "--rows", "2", "--length", "64",
         "--base-tokens", "256", "--chat-tokens", "256", "--instruct-tokens", "384",
-        "--threads", "1", "--export",
+        "--robust-tokens", "256", "--threads", "1", "--export",
     ]  # fmt: skip
     with pytest.raises(StudentError, match="make pocket"):
         weights.weights_path("pocket")
@@ -148,12 +150,18 @@ def test_the_command_trains_every_phase_resumes_and_exports(
             weights.weights_path(name), dtype=torch.float32
         )
         assert 2e6 < model.num_parameters() < 5e6
-    base, instruct = (
+    base, robust = (
         AutoModelForCausalLM.from_pretrained(tmp_path / "out" / phase)
-        for phase in ("base", "instruct")
+        for phase in ("base", "robust")
     )
-    moved = (instruct.model.norm.weight - base.model.norm.weight).abs().max()
+    moved = (robust.model.norm.weight - base.model.norm.weight).abs().max()
     assert 0 < moved < 0.1
+    exported = AutoModelForCausalLM.from_pretrained(
+        weights.weights_path("pocket"), dtype=torch.float32
+    )
+    torch.testing.assert_close(
+        exported.model.norm.weight, robust.model.norm.weight, atol=1e-3, rtol=0
+    )
 
 
 def test_the_command_wants_the_phase_before(

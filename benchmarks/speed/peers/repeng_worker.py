@@ -18,8 +18,6 @@ work = json.loads((folder / "work.json").read_text())
 tokenizer = AutoTokenizer.from_pretrained(folder)
 tokenizer.padding_side = "left"
 model = AutoModelForCausalLM.from_pretrained(folder).eval()
-layers = list(range(model.config.num_hidden_layers))
-steered = ControlModel(model, layers)
 texts = work["texts"]
 entries = [
     DatasetEntry(positive=p, negative=n) for p, n in zip(texts[::2], texts[1::2], strict=True)
@@ -28,11 +26,13 @@ entries = [
 
 def extract(wanted, batch):
     ControlVector.train(
-        steered, tokenizer, entries, hidden_layers=wanted, batch_size=batch, method="pca_center"
+        model, tokenizer, entries, hidden_layers=wanted, batch_size=batch, method="pca_center"
     )
 
 
 def generate(rows, tokens, where):
+    # A control model wants a direction for each of its layers, so it is wrapped around these alone.
+    steered = ControlModel(model, where)
     directions = {k: torch.full((model.config.hidden_size,), 1e-6).numpy() for k in where}
     steered.set_control(ControlVector("llama", directions), 1.0)
     inputs = tokenizer(work["prompts"][:rows], return_tensors="pt", padding=True)
@@ -46,7 +46,7 @@ def generate(rows, tokens, where):
                 pad_token_id=tokenizer.pad_token_id,
             )
     finally:
-        steered.reset()
+        steered.unwrap()
 
 
 for line in sys.stdin:

@@ -14,8 +14,9 @@ from pydantic import JsonValue
 
 from selfsteer.agents.models.errors import UnreadableReply
 
-# Some chat templates open the tag in the prompt, so that only its end is in the answer.
-_THOUGHT = re.compile(r"\A.*?</think>", re.DOTALL)
+# Some chat templates open the tag in the prompt, so that only its end is in the answer. Where the
+# text begins with JSON, the tag is in one of its strings.
+_THOUGHT = re.compile(r"\A(?!\s*[{\[]).*?</think>", re.DOTALL)
 _FENCE = re.compile(r"^[ \t]*```[^\n]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
 _OPENING = re.compile(r"[{\[]")
 # Brackets of prose ("[see below]", "{name}") do not begin like this. What does and cannot be read
@@ -40,7 +41,7 @@ def extract_json(text: str) -> JsonValue:
         words = _THOUGHT.sub("", text)
     for part in (_fenced(words), _values(words)):
         for kind in (dict, list):
-            found = [value for value in part if isinstance(value, kind)]
+            found: list[JsonValue] = [value for value in part if isinstance(value, kind)]
             if found:
                 return _only(found)
     raise UnreadableReply("The model's answer holds no JSON; ask it again for JSON alone.")

@@ -15,7 +15,9 @@ import anthropic
 import httpx2
 from pydantic import BaseModel, ValidationError
 
+from selfsteer.agents.models.endpoint import Endpoint
 from selfsteer.agents.models.errors import CallAmbiguous, CallRefused, ModelUnavailable
+from selfsteer.agents.models.sentences import server_says
 
 _T = TypeVar("_T")
 
@@ -56,7 +58,7 @@ def wait_for_end(client: anthropic.Anthropic, batch_id: str, poll_seconds: float
 
 
 def read_results(
-    client: anthropic.Anthropic, batch_id: str, count: int
+    client: anthropic.Anthropic, endpoint: Endpoint, batch_id: str, count: int
 ) -> list[str | ModelUnavailable]:
     """The body of each request's answer, in the order of the requests, or why there is none.
 
@@ -69,7 +71,7 @@ def read_results(
     for line in filter(None, text.split("\n")):
         try:
             entry = json.loads(line)
-            found[entry["custom_id"]] = _entry(entry["result"])
+            found[entry["custom_id"]] = _entry(endpoint, entry["result"])
         except (ValueError, KeyError, TypeError):
             continue  # a broken line leaves its request without an answer, below
     lost = CallAmbiguous(
@@ -81,18 +83,19 @@ def read_results(
 
 def _has_ended(client: anthropic.Anthropic, batch_id: str) -> bool:
     # A reply of another kind is text, or an object without fields.
-    status = getattr(client.messages.batches.retrieve(batch_id), "processing_status", None)
+    status: object = getattr(client.messages.batches.retrieve(batch_id), "processing_status", None)
     if status not in ("in_progress", "canceling", "ended"):
         raise ValueError(f"no batch has the status {status!r}")
     return status == "ended"
 
 
-def _entry(result: dict[str, Any]) -> str | ModelUnavailable:
+def _entry(endpoint: Endpoint, result: dict[str, Any]) -> str | ModelUnavailable:
     kind = result["type"]
     if kind == "succeeded":
         return json.dumps(result["message"], ensure_ascii=False)
+    quoted = server_says(endpoint, result.get("error"))
     return CallRefused(
-        f"A request of a batch {_WITHOUT_ANSWER[kind]}, which costs nothing; ask again."
+        f"A request of a batch {_WITHOUT_ANSWER[kind]}{quoted}, which costs nothing; ask again."
     )
 
 

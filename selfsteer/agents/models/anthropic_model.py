@@ -127,7 +127,7 @@ class AnthropicModel:
         """As in `BatchModel`."""
         check_allowed(self._client.base_url.host)
         wait_for_end(self._client, batch_id, self._poll_seconds)
-        return read_results(self._client, batch_id, count)
+        return read_results(self._client, self._endpoint, batch_id, count)
 
     def send_batch(
         self, requests: Sequence[Mapping[str, JsonValue]]

@@ -44,7 +44,8 @@ class NotingClient(httpx2.Client):
 
     def __init__(self, timeout: float) -> None:
         limits = httpx2.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS))
-        super().__init__(timeout=limits, follow_redirects=True)
+        # A request that is redirected would take its key and its words to another host.
+        super().__init__(timeout=limits, follow_redirects=False)
 
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """As in `httpx2.Client`."""
@@ -59,16 +60,16 @@ class NotingClient(httpx2.Client):
 
 def certainly_unpaid(status: int) -> bool:
     """Whether an answer with this HTTP status means that no model ran."""
-    return (400 <= status < 500 and status not in _TOO_SLOW) or status in _NOT_SERVED
+    return (300 <= status < 500 and status not in _TOO_SLOW) or status in _NOT_SERVED
 
 
 @contextmanager
-def told_apart(endpoint: Endpoint, *errors: type[Exception]) -> Iterator[None]:
+def told_apart(endpoint: Endpoint, sdk_error: type[Exception]) -> Iterator[None]:
     """Turn what an SDK raises for one call through a `NotingClient` into our two outcomes.
 
     Args:
         endpoint: who was called.
-        errors: the base class of the SDK's errors, and others that mean that a reply broke off.
+        sdk_error: the base class of the SDK's errors.
 
     Raises:
         CallRefused: no attempt can have been paid.
@@ -78,7 +79,7 @@ def told_apart(endpoint: Endpoint, *errors: type[Exception]) -> Iterator[None]:
     before = _risks.set(risks)
     try:
         yield
-    except (httpx2.HTTPError, *errors) as error:
+    except (httpx2.HTTPError, sdk_error) as error:
         raise _outcome(error, risks, endpoint) from error
     finally:
         _risks.reset(before)

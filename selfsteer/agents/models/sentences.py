@@ -16,6 +16,7 @@ _ADVICE = {
     503: "try again later",
     529: "it is overloaded, so try again later",
 }
+_OTHER_ADVICE = "change the request or the model"
 # A server that turns down a key may repeat part of it.
 _UNQUOTED = {401, 403}
 _QUOTED_LENGTH = 200
@@ -24,11 +25,12 @@ _MAYBE_PAID = "it may have been paid, so decide whether to ask again"
 
 def refusal(endpoint: Endpoint, error: Exception) -> str:
     """Of a call that was certainly not paid."""
-    status = status_of(error)
+    status = _status(error)
     if status is None:
         return f"{_subject(endpoint)} cannot be reached; check the base URL and the network."
-    quoted = "" if status in _UNQUOTED else _server_says(error, endpoint)
-    advice = _ADVICE.get(status, "change the request or the model")
+    quoted = "" if status in _UNQUOTED else server_says(endpoint, getattr(error, "body", None))
+    other = "give the base URL that it points to" if status < 400 else _OTHER_ADVICE
+    advice = _ADVICE.get(status, other)
     return (
         f"{_subject(endpoint)} refused the call with status {status}{quoted}; "
         f"{advice.format(variable=endpoint.key_variable)}."
@@ -37,8 +39,9 @@ def refusal(endpoint: Endpoint, error: Exception) -> str:
 
 def accident(endpoint: Endpoint, error: Exception) -> str:
     """Of a call that may have been paid, and was lost on its last attempt."""
-    status = status_of(error)
-    if status is not None and status >= 300:
+    status = _status(error)
+    # An error within a stream has the status of the stream, which began well.
+    if status is not None and status >= 400:
         what = f"failed with status {status}"
     elif _has_cause(error, httpx2.TimeoutException):
         what = "did not answer in time"
@@ -55,7 +58,19 @@ def lost_before(endpoint: Endpoint, attempts: int) -> str:
     )
 
 
-def status_of(error: Exception) -> int | None:
+def server_says(endpoint: Endpoint, body: object) -> str:
+    """The words in an error's body, in brackets after a space; nothing where there are none."""
+    inner = body.get("error", body) if isinstance(body, dict) else None
+    message = inner.get("message") if isinstance(inner, dict) else inner
+    if not isinstance(message, str):
+        return ""
+    line = " ".join(endpoint.without_key(message).split())
+    text = "".join(character for character in line if character.isprintable())
+    shown = text if len(text) <= _QUOTED_LENGTH else f"{text[:_QUOTED_LENGTH]}…"
+    return f" ({shown.rstrip('.')})" if shown else ""
+
+
+def _status(error: Exception) -> int | None:
     """The HTTP status in an SDK's error; None where there was no answer."""
     status = getattr(error, "status_code", None)
     return status if isinstance(status, int) else None
@@ -71,16 +86,3 @@ def _has_cause(error: BaseException | None, kind: type[Exception]) -> bool:
             return True
         error = error.__cause__
     return False
-
-
-def _server_says(error: Exception, endpoint: Endpoint) -> str:
-    """The server's own words in brackets, where its error has any."""
-    body = getattr(error, "body", None)
-    inner = body.get("error", body) if isinstance(body, dict) else None
-    message = inner.get("message") if isinstance(inner, dict) else inner
-    if not isinstance(message, str):
-        return ""
-    line = " ".join(endpoint.without_key(message).split())
-    text = "".join(character for character in line if character.isprintable())
-    shown = text if len(text) <= _QUOTED_LENGTH else f"{text[:_QUOTED_LENGTH]}…"
-    return f" ({shown.rstrip('.')})" if shown else ""

@@ -14,12 +14,13 @@ from selfsteer.agents.budget import keeping_account
 from selfsteer.agents.context import Context, last_user_turn
 from selfsteer.agents.room import afford, confirmation_replies
 from selfsteer.agents.state import LoopState
-from selfsteer.agents.types import ContrastiveSpec, Sample
+from selfsteer.agents.types import ContrastiveSpec, Failure, Sample
 from selfsteer.steering.datasets import ContrastiveDataset, ContrastivePair
 from selfsteer.steering.generate import Generation, generate
 from selfsteer.steering.prompts import Example, Prompt
 
 MIN_PAIRS = 8
+SHOWN = 4  # of the samples that are turned down
 SIDES = ("positive", "negative")
 
 
@@ -44,7 +45,9 @@ def collect(state: LoopState, context: Context) -> LoopState:
         "replies": len(SIDES) * count,
     }
     with keeping_account(spent):
-        positives, negatives = (_confirmed(context, side, replies[side]) for side in SIDES)
+        (positives, turned_down), (negatives, _) = (
+            _confirmed(context, side, replies[side]) for side in SIDES
+        )
     pairs = _pair(positives, negatives)
     dataset_id = None
     if len(pairs) >= MIN_PAIRS:
@@ -63,7 +66,12 @@ def collect(state: LoopState, context: Context) -> LoopState:
             "dataset": dataset_id,
         },
     )
-    return {"dataset_id": dataset_id, "pairs": counts, "spent": spent}
+    return {
+        "dataset_id": dataset_id,
+        "pairs": counts,
+        "turned_down": [failure.model_dump() for failure in turned_down[:SHOWN]],
+        "spent": spent,
+    }
 
 
 def _replies(
@@ -83,22 +91,25 @@ def _replies(
 
 def _confirmed(
     context: Context, side: str, replies: Sequence[tuple[Prompt, Generation]]
-) -> list[Example]:
-    """The whole answers of one side, as far as the judge finds them where they belong."""
+) -> tuple[list[Example], list[Failure]]:
+    """The whole answers of one side that the judge finds where they belong, and the others."""
     examples = [
         Example(prompt=prompt, completion=reply.text)
         for prompt, reply in replies
         if reply.finished and reply.text.strip()
     ]
     if not context.controller.confirms_pairs():
-        return examples
+        return examples, []
     samples = [Sample(prompt=last_user_turn(e.prompt), reply=e.completion) for e in examples]
     verdicts = context.controller.judge(context.goal, samples)
-    return [
-        example
-        for example, verdict in zip(examples, verdicts, strict=True)
-        if (verdict.score >= 0.5) == (side == "positive")
-    ]
+    confirmed: list[Example] = []
+    others: list[Failure] = []
+    for example, sample, verdict in zip(examples, samples, verdicts, strict=True):
+        if (verdict.score >= 0.5) == (side == "positive"):
+            confirmed.append(example)
+        else:
+            others.append(Failure(**sample.model_dump(), score=verdict.score))
+    return confirmed, others
 
 
 def _prompts(context: Context, instructions: tuple[str, ...], count: int) -> list[Prompt]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from selfsteer.agents.context import Context
+from collections.abc import Sequence
+
+from selfsteer.agents.context import Context, last_user_turn
 from selfsteer.agents.policy import utility
 from selfsteer.agents.state import LoopState
-from selfsteer.agents.types import CandidateResult, CandidateSpec
+from selfsteer.agents.types import CandidateResult, CandidateSpec, Failure
 from selfsteer.memory.records import Candidate
 from selfsteer.steering.evaluate import CandidateScore, Samples, score
 from selfsteer.steering.metrics.retention import retention
+
+SHOWN = 4  # replies of a failure
 
 
 def judge(state: LoopState, context: Context) -> LoopState:
@@ -29,7 +33,23 @@ def judge(state: LoopState, context: Context) -> LoopState:
     done: list[dict[str, object]] = [result.model_dump() for result in results]
     if state["stage"] == "search":
         return {"results": [*state["results"], *done]}
-    return {"finalists": done} if final else {"refined": done}
+    if final:
+        return {"finalists": done, "failures": _failures(results, scores, context)}
+    return {"refined": done}
+
+
+def _failures(
+    results: Sequence[CandidateResult], scores: Sequence[CandidateScore], context: Context
+) -> list[dict[str, object]]:
+    """The replies of the best candidate that the judge liked least."""
+    thresholds = context.goal.thresholds
+    best = max(range(len(results)), key=lambda i: utility(results[i], thresholds))
+    worst = sorted(scores[best].replies, key=lambda reply: reply.score)[:SHOWN]
+    return [
+        Failure(prompt=last_user_turn(r.prompt), reply=r.text, score=r.score).model_dump()
+        for r in worst
+        if r.score < thresholds.steerability
+    ]
 
 
 def _result(

@@ -20,13 +20,19 @@ def propose(state: LoopState, context: Context) -> LoopState:
             "positive": list(spec.positive),
             "negative": list(spec.negative),
             "samples": spec.samples,
+            "questions": len(spec.questions),
+            "rubric": spec.rubric,
             "reason": spec.reason,
         },
     )
+    # They decide on which probes candidates are judged, so they stay as they were at first.
+    questions = state.get("questions") or [q.model_dump() for q in spec.questions]
     dataset_id = None if spec.dataset is None else context.memory.put_dataset(spec.dataset)
     return {
         **fresh_search(number),
-        "spec": spec.model_dump(mode="json", exclude={"dataset"}),
+        "spec": spec.model_dump(mode="json", exclude={"dataset", "questions"}),
+        "questions": questions,
+        "turned_down": [],
         "dataset_id": dataset_id,
         "vector_ids": {},
         "evidence": [],

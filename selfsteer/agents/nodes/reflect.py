@@ -16,11 +16,18 @@ def reflect(state: LoopState, context: Context) -> LoopState:
     thresholds = context.goal.thresholds
     results = [CandidateResult.model_validate(row) for row in state["finalists"]]
     best = max(results, key=lambda r: utility(r, thresholds), default=None)
-    summary = RoundSummary(
-        number=number,
-        pairs_kept=state["pairs"]["kept"],
-        pairs_sampled=state["pairs"]["sampled"],
-        best=best,
+    summary = RoundSummary.model_validate(
+        {
+            "number": number,
+            "positive": state["spec"]["positive"],
+            "negative": state["spec"]["negative"],
+            "pairs_kept": state["pairs"]["kept"],
+            "pairs_sampled": state["pairs"]["sampled"],
+            "turned_down": state["turned_down"],
+            "space": state["space"] or None,
+            "best": best,
+            "failures": state["failures"],
+        }
     )
     history = [RoundSummary.model_validate(row) for row in state["history"]]
     decision = context.controller.reflect(context.goal, [*history, summary])
@@ -50,7 +57,8 @@ def reflect(state: LoopState, context: Context) -> LoopState:
         "history": [*state["history"], closed.model_dump(mode="json")],
         "spent": {"rounds": 1},
     }
-    return {**update, **fresh_search(number + 1)} if decision.action == "narrow" else update
+    again = decision.action in ("narrow", "widen")
+    return {**update, **fresh_search(number + 1)} if again else update
 
 
 def _check(decision: Decision, state: LoopState, context: Context) -> None:
@@ -62,8 +70,8 @@ def _check(decision: Decision, state: LoopState, context: Context) -> None:
             f"Controller {name} wants to confirm {'nothing' if chosen is None else chosen.site}; "
             f"this round has vectors for {', '.join(state['vector_ids']) or 'no site'}."
         )
-    if decision.action == "narrow" and not state["vector_ids"]:
+    if decision.action in ("narrow", "widen") and not state["vector_ids"]:
         raise ControllerError(
-            f"Controller {name} wants to narrow a search, but this round made no vector; "
-            "it should revise the data or give up."
+            f"Controller {name} wants to {decision.action} a search, but this round made no "
+            "vector; it should revise the data or give up."
         )

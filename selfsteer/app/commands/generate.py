@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from selfsteer.app import options
-from selfsteer.app.loading import load_student, load_vector, open_memory
+from selfsteer.app.edits import steering_edit
+from selfsteer.app.loading import load_student
 from selfsteer.app.output import clean, print_json, stdout
 from selfsteer.errors import PlanError
-
-if TYPE_CHECKING:
-    from selfsteer.steering.plan import Plan
 
 
 def generate(
@@ -59,9 +55,13 @@ def generate(
     """Let a student answer one prompt."""
     if not prompt.strip():
         raise PlanError("The prompt is empty; say something to the student.")
-    plan = None if vector is None else _plan(vector, layer, strength, operator, selector, db)
     from selfsteer.steering.generate import generate as reply_to
+    from selfsteer.steering.plan import Plan
     from selfsteer.steering.prompts import Prompt
+
+    plan = None
+    if vector is not None:
+        plan = Plan((steering_edit(vector, db, layer, strength, operator, selector),))
 
     model = load_student(student, device, dtype)
     reply = reply_to(
@@ -87,45 +87,3 @@ def generate(
         )
     else:
         stdout().print(clean(reply.text), markup=False)
-
-
-def _plan(
-    source: str,
-    layer: int | None,
-    strength: float | None,
-    operator: str | None,
-    selector: str | None,
-    db: Path | None,
-) -> Plan:
-    """The plan of the options; what they leave open is taken from the vector's acceptance."""
-    from selfsteer.agents.sites import SITES
-    from selfsteer.steering.plan import Edit, Plan
-
-    found = load_vector(source, db)
-    given: dict[str, Any] = {
-        "layers": None if layer is None else (layer,),
-        "strength": strength,
-        "operator": operator,
-        "selector": selector,
-    }
-    told = {name: value for name, value in given.items() if value is not None}
-    accepted = {} if Path(source).is_file() else _accepted(found.id, db)
-    if accepted:
-        others = {found.id: found}
-        edit = Edit.read(accepted, lambda name: others.get(name) or load_vector(name, db))
-        return Plan((replace(edit, **told),))
-    if layer is None or strength is None:
-        raise PlanError(
-            f"Vector {found.id} has not been accepted for any goal here, so --layer and "
-            f"--strength are needed; it has layers {', '.join(map(str, found.layers))}."
-        )
-    suits = next((s.steer for s in SITES.values() if s.read == found.selector), "all")
-    return Plan((Edit(found, **({"selector": suits} | told)),))
-
-
-def _accepted(vector_id: str, db: Path | None) -> dict[str, Any]:
-    """The edit with which the vector last met a goal; empty if it never did."""
-    with open_memory(db, read_only=True) as memory:
-        plans: list[Any] = [row.plan for row in memory.remembered()]
-    edits = [edit for plan in plans for edit in plan["edits"] if edit["vector"] == vector_id]
-    return edits[-1] if edits else {}

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from selfsteer.app import options
-from selfsteer.app.controllers import Payer, build_controller, check_controller
+from selfsteer.app.controllers import Deciders, Payer, build_controller, check_deciders
 from selfsteer.app.loading import load_student, open_memory
 from selfsteer.app.output import explain, literal, place, print_json, stdout
 from selfsteer.app.settings import AppSettings
-from selfsteer.errors import BudgetError, MemoryFileError, SelfsteerError
+from selfsteer.errors import BudgetError, ControllerError, MemoryFileError, SelfsteerError
 
 if TYPE_CHECKING:
     from selfsteer.agents.approval import What
@@ -44,7 +44,31 @@ def run(
         str, typer.Argument(metavar="GOAL", help="What the student should do, in a sentence.")
     ],
     student: options.StudentName = "pocket",
-    controller: Annotated[str, typer.Option(help="Who decides: self or search.")] = "self",
+    controller: Annotated[
+        str, typer.Option(help="Who decides: self, search, claude or openai.")
+    ] = "self",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="The large model that claude or openai asks. Default: SELFSTEER_MODEL.",
+            show_default=False,
+        ),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            help="A server that speaks the provider's API. Default: SELFSTEER_BASE_URL, or the "
+            "provider's own.",
+            show_default=False,
+        ),
+    ] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROLE=CONTROLLER",
+            help="Another controller for propose, choose, judge or reflect; may be repeated.",
+        ),
+    ] = None,
     dataset: Annotated[
         Path | None, typer.Option(help="Contrastive pairs (JSON lines) for `search` to learn from.")
     ] = None,
@@ -111,7 +135,14 @@ def run(
     settings = _settings(
         goal, limits, thresholds, strengths, seed, use_memory=not no_memory, approve=approve
     )
-    check_controller(controller)
+    defaults = AppSettings()
+    who = Deciders(
+        controller=controller,
+        model=model or defaults.model,
+        base_url=base_url or defaults.base_url,
+        roles=parse_roles(role or ()),
+    )
+    check_deciders(who)
     from selfsteer.agents.loop import run_goal
     from selfsteer.app.draining import drained_by_sigterm
     from selfsteer.app.inputs import Inputs
@@ -122,12 +153,11 @@ def run(
 
     pairs = None if dataset is None else ContrastiveDataset.load(dataset, concept=goal)
     questions = None if capability is None else load_capability(capability)
-    defaults = AppSettings()
     with open_memory(db) as memory:
-        model = load_student(student, device, dtype)
+        steered = load_student(student, device, dtype)
         run_id = fresh_id()
         payer = Payer(memory, run_id, settings.budget, on_ambiguous)
-        decider = build_controller(controller, model, pairs, payer)
+        decider = build_controller(who, steered, pairs, payer)
         inputs = Inputs.store(
             memory,
             student=student,
@@ -135,10 +165,11 @@ def run(
             dtype=dtype or defaults.dtype,
             dataset=pairs,
             capability=questions,
+            who=who,
         )
         with drained_by_sigterm() as control, watch(memory, settings, inputs) as listener:
             ended = run_goal(
-                model,
+                steered,
                 decider,
                 memory,
                 settings,
@@ -158,6 +189,9 @@ def resume(
         str | None, typer.Option(help="Where the student lies now, if it was moved.")
     ] = None,
     db: options.Db = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="Where the large model is asked now, if it was moved.")
+    ] = None,
     device: options.Device = None,
     on_ambiguous: options.OnAmbiguous = "ask",
     json_: options.Json = False,
@@ -179,7 +213,8 @@ def resume(
         model = load_student(student or inputs.student, device or inputs.device, inputs.dtype)
         settings = RunSettings.model_validate(stopped.settings)
         payer = Payer(memory, run_id, settings.budget, on_ambiguous)
-        decider = build_controller(stopped.controller, model, inputs.dataset(memory), payer)
+        who = inputs.who.model_copy(update={"base_url": base_url or inputs.who.base_url})
+        decider = build_controller(who, model, inputs.dataset(memory), payer)
         with drained_by_sigterm() as control, watch(memory, settings, inputs, run_id) as listener:
             ended = resume_run(
                 run_id,
@@ -193,6 +228,23 @@ def resume(
         if ended.status == "stopped":
             say_stopped(memory, run_id)
     _conclude(ended, json_=json_)
+
+
+def parse_roles(words: Sequence[str]) -> dict[str, str]:
+    """Read `ROLE=CONTROLLER`, each.
+
+    Raises:
+        ControllerError: no equals sign, or a role that is given twice.
+    """
+    roles: dict[str, str] = {}
+    for word in words:
+        role, equals, name = word.partition("=")
+        if not (role and equals and name) or role in roles:
+            raise ControllerError(
+                f"--role must be ROLE=CONTROLLER, each role once, such as judge=self, not {word!r}."
+            )
+        roles[role] = name
+    return roles
 
 
 def parse_strengths(text: str) -> tuple[float, float]:

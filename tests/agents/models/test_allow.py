@@ -49,7 +49,9 @@ def test_loopback_hosts(host: str) -> None:
     check_allowed(host)
 
 
-@pytest.mark.parametrize("host", ["", "0.0.0.0", "localhost.example.org", "10.0.0.1", "127.0.0.1.x"])
+@pytest.mark.parametrize(
+    "host", ["", "0.0.0.0", "localhost.example.org", "10.0.0.1", "127.0.0.1.x"]
+)
 def test_hosts_that_are_not_this_machine(host: str) -> None:
     with pytest.raises(RequestsForbidden):
         check_allowed(host)

@@ -30,12 +30,18 @@ def test_an_object_is_found_in_prose_and_fences(value: dict[str, object], ascii_
     assert extract_json(f"Sure:\n\n```json\n{text}\n```\nDone.") == value
 
 
-@given(OBJECTS)
-def test_no_beginning_of_an_object_is_taken_for_a_whole(value: dict[str, object]) -> None:
+@given(OBJECTS, st.data())
+def test_no_beginning_of_an_object_is_taken_for_a_whole(
+    value: dict[str, object], data: st.DataObject
+) -> None:
     text = json.dumps(value)
-    for length in range(len(text)):
-        with pytest.raises(UnreadableReply):
-            extract_json(text[:length])
+    with pytest.raises(UnreadableReply):
+        extract_json(text[: data.draw(st.integers(0, len(text) - 1))])
+
+
+def test_a_cut_string_that_speaks_of_reasoning_is_not_taken_for_it() -> None:
+    with pytest.raises(UnreadableReply):
+        extract_json('{"why": "</think> [1]')
 
 
 @pytest.mark.parametrize(

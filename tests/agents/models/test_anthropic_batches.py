@@ -18,7 +18,10 @@ def _succeeded(text: str) -> dict[str, Any]:
     return {"type": "succeeded", "message": messages.message(text)}
 
 
-ERRORED = {"type": "errored", "error": {"type": "error", "error": {"type": "invalid_request"}}}
+ERRORED = {
+    "type": "errored",
+    "error": {"type": "error", "error": {"type": "invalid_request_error", "message": "too long"}},
+}
 
 
 def test_answers_come_back_in_the_order_of_the_requests() -> None:
@@ -49,7 +52,11 @@ def test_entries_without_an_answer_leave_the_others_theirs() -> None:
         outcomes = model.send_batch([model.request(ask())] * 6)
     refused, body, expired, cancelled, missing, new = outcomes
     assert isinstance(body, str) and model.read(body).text == "{}"
-    for outcome, why in ((refused, "turned down"), (expired, "expired"), (cancelled, "cancelled")):
+    for outcome, why in (
+        (refused, "turned down (too long)"),
+        (expired, "expired"),
+        (cancelled, "cancelled"),
+    ):
         assert isinstance(outcome, CallRefused) and why in str(outcome)
     for outcome in (missing, new):
         assert isinstance(outcome, CallAmbiguous) and "msgbatch_1" in str(outcome)
@@ -96,9 +103,9 @@ def test_a_batch_that_is_not_accepted(answer: Answer, outcome: type[Exception]) 
     ],
 )
 def test_a_batch_that_was_accepted_is_never_called_unpaid(answer: Answer) -> None:
-    with LoopbackServer(in_turn(answer)) as server:
-        with pytest.raises(CallAmbiguous, match="batch msgbatch_1 was accepted"):
-            claude(server).finish_batch("msgbatch_1", 1)
+    accepted = pytest.raises(CallAmbiguous, match="batch msgbatch_1 was accepted")
+    with LoopbackServer(in_turn(answer)) as server, accepted:
+        claude(server).finish_batch("msgbatch_1", 1)
 
 
 def test_broken_lines_of_the_results_are_entries_without_an_answer() -> None:

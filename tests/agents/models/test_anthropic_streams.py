@@ -44,7 +44,7 @@ def test_a_streamed_refusal_is_a_reply() -> None:
 
 
 def test_events_and_blocks_of_a_new_kind_are_passed_over() -> None:
-    new = [
+    new: list[dict[str, Any]] = [
         {"type": "content_block_start", "index": 1, "content_block": {"type": "hologram"}},
         {"type": "content_block_delta", "index": 1, "delta": {"type": "hologram_delta", "z": 1}},
         {"type": "content_block_stop", "index": 1},

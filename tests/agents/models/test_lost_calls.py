@@ -22,9 +22,8 @@ both = pytest.mark.parametrize("api", [(claude, messages), (compatible, completi
 
 def _failure(api: API, *answers: Answer, **options: Any) -> ModelUnavailable:
     """How a call ends that gets these answers, all of which must be asked for."""
-    with LoopbackServer(in_turn(*answers)) as server:
-        with pytest.raises(ModelUnavailable) as caught:
-            answer_of(api[0](server, **options))
+    with LoopbackServer(in_turn(*answers)) as server, pytest.raises(ModelUnavailable) as caught:
+        answer_of(api[0](server, **options))
     assert len(server.asked) == len(answers)
     assert KEY not in str(caught.value)
     assert str(caught.value).count(". ") == 0 and str(caught.value).endswith(".")
@@ -59,6 +58,13 @@ def test_a_refusal_quotes_the_server_on_one_line(api: API) -> None:
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_is_not_quoted(api: API, status: int) -> None:
     assert "sk-abc" not in str(_failure(api, api[1].error(status, text="bad key sk-abc***xyz")))
+
+
+@both
+def test_a_redirection_is_not_followed(api: API) -> None:
+    failure = _failure(api, Answer(status=307, location="http://127.0.0.1:9/elsewhere"))
+    assert isinstance(failure, CallRefused)
+    assert "points to" in str(failure)
 
 
 @both

@@ -83,16 +83,19 @@ def test_the_schema_in_the_prompt_needs_no_system_message() -> None:
 
 
 def test_a_bad_request_about_something_else_is_not_sent_again() -> None:
-    with LoopbackServer(in_turn(completions.error(400, "context is too long"))) as server:
-        with pytest.raises(CallRefused, match="context is too long"):
-            answer_of(compatible(server))
+    too_long = completions.error(400, "context is too long")
+    refused = pytest.raises(CallRefused, match="context is too long")
+    with LoopbackServer(in_turn(too_long)) as server, refused:
+        answer_of(compatible(server))
     assert len(server.asked) == 1
 
 
 def test_a_server_that_refuses_both_ways_was_not_paid() -> None:
-    with LoopbackServer(in_turn(UNKNOWN, completions.error(400, "no such model"))) as server:
-        with pytest.raises(CallRefused, match="no such model"):
-            answer_of(compatible(server))
+    refused = pytest.raises(CallRefused, match="no such model")
+    script = in_turn(UNKNOWN, completions.error(400, "no such model"))
+    with LoopbackServer(script) as server, refused:
+        answer_of(compatible(server))
+    assert len(server.asked) == 2
 
 
 def test_a_server_of_ones_own_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:

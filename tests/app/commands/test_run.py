@@ -146,7 +146,7 @@ def test_a_resumed_run_has_its_own_dataset_and_questions(
 ) -> None:
     given: list[Any] = []
 
-    def build(student: Student, dataset: Any, payer: Payer) -> Scripted:
+    def build(student: Student, dataset: Any, payer: Payer, who: Any) -> Scripted:
         given.append(dataset)
         return scripted
 
@@ -200,7 +200,7 @@ def test_a_call_in_doubt_stops_a_run_until_it_may_be_paid_again(
 def test_money_for_a_model_without_a_price_is_refused_at_once(
     cli: Cli, scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def build(student: Student, dataset: Any, payer: Payer) -> Any:
+    def build(student: Student, dataset: Any, payer: Payer, who: Any) -> Any:
         return payer.calls(FakeModel(), lambda usage: None)
 
     monkeypatch.setitem(controllers.CONTROLLERS, "paying", build)

@@ -1,0 +1,117 @@
+"""`run` with a large model as the controller, through the real SDKs and a loopback server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from selfsteer.app.commands import run as module
+from selfsteer.memory.store import Memory
+from selfsteer.steering.model import Student
+from tests.agents import large_server
+from tests.agents.doubles import EFFORT, GOAL
+from tests.app.conftest import Cli
+from tests.loopback import messages
+from tests.loopback.server import Answer, Asked, LoopbackServer
+
+EASY = ("--steerability", 0.05, "--coherence", 10, "--broken", 1, "--retention", 0)
+SCRIPTS = {"claude": large_server.anthropic, "openai": large_server.openai}
+
+
+@pytest.fixture(autouse=True)
+def _small(talker: Student, few_probes: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tiny student, little effort, and a key that is none."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "no-key")
+    monkeypatch.setattr(module, "load_student", lambda *_: talker)
+    asked = module._settings
+    monkeypatch.setattr(
+        module,
+        "_settings",
+        lambda *a, **k: asked(*a, **k).model_copy(update={"effort": EFFORT, "max_new_tokens": 16}),
+    )
+
+
+@pytest.fixture(params=SCRIPTS)
+def served(request: pytest.FixtureRequest) -> Iterator[tuple[LoopbackServer, tuple[str, ...]]]:
+    """A server, and the options that lead to it."""
+    name = request.param
+    with LoopbackServer(SCRIPTS[name]) as server:
+        url = server.url if name == "claude" else f"{server.url}/v1"
+        yield server, ("--controller", name, "--model", "some-model", "--base-url", url)
+
+
+def test_a_goal_is_reached_by_a_large_model(
+    cli: Cli, memory: Memory, served: tuple[LoopbackServer, tuple[str, ...]]
+) -> None:
+    server, where = served
+    result = cli("run", GOAL, *where, *EASY, "--json")
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(result.stdout)
+    assert told["status"] == "accepted"
+    entries = memory.ledger.entries(told["run"])
+    assert len(entries) == len(server.asked)
+    assert {entry.status for entry in entries} == {"parsed"}
+    roles = {entry.role.partition("@")[0] for entry in entries}
+    assert roles == {"propose", "choose", "judge", "reflect"}
+    # The controller's rubric and questions are what candidates were judged by.
+    judged = next(str(a.body) for a in server.asked if "You judge replies" in str(a.body))
+    assert "Merry words count." in judged
+    assert "What about number" in judged
+
+
+def test_the_student_may_judge_what_a_large_model_proposed(
+    cli: Cli, memory: Memory, served: tuple[LoopbackServer, tuple[str, ...]]
+) -> None:
+    server, where = served
+    result = cli("run", GOAL, *where, "--role", "judge=search", *EASY, "--json")
+    told = json.loads(result.stdout)
+    assert told["status"] in ("accepted", "rejected"), result.stderr
+    assert told["controller"].endswith(", judge=search")
+    roles = {entry.role.partition("@")[0] for entry in memory.ledger.entries(told["run"])}
+    assert "judge" not in roles
+    assert len(server.asked) <= 12
+
+
+def test_a_refusal_ends_the_run_with_its_reason(cli: Cli, memory: Memory) -> None:
+    def refuse(asked: Asked) -> Answer:
+        return messages.said("I would rather not.", stop_reason="refusal")
+
+    with LoopbackServer(_plain(refuse)) as server:
+        where = ("--controller", "claude", "--model", "some-model", "--base-url", server.url)
+        result = cli("run", GOAL, *where, *EASY, "--json")
+    assert result.exit_code == 1, result.stderr
+    told = json.loads(result.stdout)
+    assert told["status"] == "rejected"
+    assert "refused to answer when asked to propose" in told["verdict"]["reason"]
+    assert len(server.asked) == 1
+
+
+def test_a_server_that_is_overloaded_stops_the_run_which_can_be_resumed(
+    cli: Cli, memory: Memory
+) -> None:
+    with LoopbackServer(lambda asked: messages.error(529, "overloaded_error")) as server:
+        where = ("--controller", "claude", "--model", "some-model", "--base-url", server.url)
+        result = cli("run", GOAL, *where, *EASY)
+    assert result.exit_code == 2
+    assert "overloaded, so try again later." in result.stderr
+    (run,) = memory.runs.all()
+    assert memory.ledger.paid(run.id).calls == 0
+    with LoopbackServer(large_server.anthropic) as server:
+        assert cli("resume", run.id, "--base-url", server.url).exit_code == 0
+
+
+def _plain(script: Any) -> Any:
+    """The script's message, streamed where that is asked for."""
+
+    def answer(asked: Asked) -> Answer:
+        whole: Answer = script(asked)
+        if not asked.body.get("stream"):
+            return whole
+        told = json.loads(whole.body)
+        text = told["content"][0]["text"]
+        return messages.streamed(messages.events(text, stop_reason=told["stop_reason"]))
+
+    return answer
