@@ -152,9 +152,9 @@ def _context(
 def _drive(start: LoopState | None, context: Context, control: RunControl | None) -> Run:
     """Run the graph as far as it goes; whatever ends it, the run's row and its file say so."""
     runs, began = context.memory.runs, time.monotonic()
-    if start is None:
-        write_events(context.memory, context.run_id)
     try:
+        if start is None:
+            write_events(context.memory, context.run_id)
         with checkpoints(context.memory.path) as saver:
             _prune(saver, context)
             status = _invoke(start, context, saver, control)
@@ -201,6 +201,5 @@ def _invoke(
 
 def _prune(saver: SqliteSaver, context: Context) -> None:
     """Drop the checkpoints of runs that were killed between their end and this clearing up."""
-    ended = {run.id for run in context.memory.runs.all() if run.status in ENDED}
-    for run_id in ended & threads(saver):
+    for run_id in context.memory.runs.ended() & threads(saver):
         saver.delete_thread(run_id)

@@ -87,6 +87,13 @@ class Runs:
         rows = self._connection.query("SELECT * FROM runs ORDER BY started DESC, rowid DESC")
         return [Run.from_row(row) for row in rows]
 
+    def ended(self) -> set[str]:
+        """The ids of the runs that came to their end."""
+        rows = self._connection.query(
+            "SELECT id FROM runs WHERE status IN ('accepted', 'rejected')"
+        )
+        return {row["id"] for row in rows}
+
     def store_verdict(self, run_id: str, verdict: Mapping[str, JsonValue]) -> Run:
         """Put the verdict on record; from then on report probes may be opened.
 

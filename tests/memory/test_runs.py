@@ -149,6 +149,16 @@ def test_candidates_come_back_in_order_and_by_split(memory: Memory, run: Run) ->
     assert memory.runs.candidates(run.id, "confirmation") == read[3:]
 
 
+def test_what_waits_or_stopped_has_not_ended(memory: Memory, start_run: Callable[..., Run]) -> None:
+    runs = {}
+    for status in ("accepted", "rejected", "failed", "stopped", "waiting"):
+        runs[status] = start_run(memory).id
+        memory.runs.finish(runs[status], status, seconds=1.0)
+    start_run(memory)
+    assert memory.runs.ended() == {runs["accepted"], runs["rejected"]}
+    assert memory.runs.resume(runs["waiting"]).status == "running"
+
+
 def test_a_node_that_runs_again_adds_nothing(memory: Memory, run: Run) -> None:
     turn = Round(run_id=run.id, number=1, decision="accept", reason="first")
     for _ in range(2):
