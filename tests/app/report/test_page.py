@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from selfsteer.agents.approval import refuse
+from selfsteer.agents.budget import Budget
+from selfsteer.agents.loop import resume_run, run_goal
 from selfsteer.app.report.data import gather
 from selfsteer.app.report.page import render, write_report
 from selfsteer.errors import MemoryFileError
 from selfsteer.memory.records import Run
 from selfsteer.memory.store import Memory
+from selfsteer.steering.model import Student
+from tests.agents.doubles import Scripted, settings
 from tests.app.doubles import HOSTILE_GOAL
 
 
@@ -121,6 +126,22 @@ def test_a_recalled_run_has_no_search(memory: Memory, recalled: Run, accepted: R
     assert "The search" not in page.words
     assert "Round 1" not in page.words
     assert "img" not in page.tags
+
+
+def test_what_ended_or_held_up_a_run_is_told(
+    memory: Memory, talker: Student, few_probes: object
+) -> None:
+    short = run_goal(talker, Scripted(), memory, settings(budget=Budget(candidates=5)))
+    told = read(memory, short.id).words
+    assert "Stopped because the budget of 5 candidates" in told
+    asking = run_goal(talker, Scripted(), memory, settings(goal="ask", approve=frozenset({"data"})))
+    assert "A person was asked" not in read(memory, asking.id).words
+    refuse(memory, asking.id, "<b>Beside the point.</b>")
+    resume_run(asking.id, talker, Scripted(), memory)
+    page = read(memory, asking.id)
+    assert "A person was asked about the data, and said: refuse." in page.words
+    assert "<b>Beside the point.</b>" in page.words
+    assert "b" not in page.tags
 
 
 def test_a_run_without_a_verdict(memory: Memory) -> None:
