@@ -26,13 +26,13 @@ from selfsteer.steering.vectors import SteeringVector
 
 
 def random_vector(like: SteeringVector, seed: int) -> SteeringVector:
-    """Random directions, as long as those of `like`."""
+    """Random directions, as long as those of `like`, which they say that they come from."""
     draw = torch.Generator().manual_seed(seed)
     directions = {}
     for layer, direction in like.directions.items():
         noise = torch.randn(direction.shape, generator=draw)
         directions[layer] = noise / noise.norm() * direction.norm()
-    return replace(like, directions=directions, method="random", dataset_id="0" * 16)
+    return replace(like, directions=directions, method="random")
 
 
 def shuffled_vector(
@@ -47,6 +47,7 @@ def shuffled_vector(
         for i, pair in enumerate(dataset.pairs)
     )
     shuffled = ContrastiveDataset(concept=dataset.concept, pairs=pairs)
+    memory.put_dataset(shuffled)
     return extract_vector(student, shuffled, method=like.method, selector=like.selector)
 
 

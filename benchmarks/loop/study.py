@@ -35,7 +35,7 @@ def study(student: Student, asked: dict[str, str], folder: Path) -> dict[str, An
             return _once(home / f"{name}.json", work)
 
         grid = part("grid", lambda: _grid(student, asked))
-        found = {"asked": asked, "grid": grid, "self": [], "search": [], "reach": [], "random": []}
+        found = {"asked": asked, "grid": grid, "self": [], "search": [], "reach": []}
         for seed in SEEDS:
             goal = goal_of(asked, seed)
             own = part(
