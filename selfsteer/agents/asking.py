@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -29,6 +29,9 @@ class Calls(Protocol):
     def ask(self, step: str, role: str, ask: Ask) -> Reply:
         """The reply to a request, from the ledger where it is there."""
 
+    def prefetch(self, step: str, role: str, asks: Sequence[Ask]) -> None:
+        """Get many replies on record before they are asked for one by one."""
+
     def parsed(self, step: str, role: str, ask: Ask) -> None:
         """Put on record that the reply was understood."""
 
@@ -53,31 +56,29 @@ def ask_typed(
     step: str,
     prompt: str,
     answer: type[Answer],
+    fields: Mapping[str, str],
     check: Callable[[Answer], None] = lambda _: None,
     *,
     max_tokens: int = MAX_TOKENS,
-    **fields: str,
 ) -> Answer:
     """Ask with a prompt file and read the answer as a type; one repair turn shows what was wrong.
 
     Args:
         step: where in the run, for the ledger.
         prompt: name of the prompt file, which is also the role in the ledger.
+        fields: what goes into the prompt.
         check: raises ValueError with a sentence where an answer of the right type cannot be used.
         max_tokens: the longest answer.
-        fields: what goes into the prompt.
 
     Raises:
         Declined: refused, cut off or empty.
         NoAnswer: not usable after the repair either.
     """
-    file = load_prompt(prompt)
-    system, task = file.fill(**fields)
-    messages: tuple[Message, ...] = (Message(role="user", content=task),)
+    role = load_prompt(prompt).version
+    ask = first_ask(prompt, answer, fields, max_tokens)
     problem = ""
     for _ in range(2):
-        ask = _ask(system, messages, answer, max_tokens)
-        reply = calls.ask(step, file.version, ask)
+        reply = calls.ask(step, role, ask)
         if reply.stop in ("refusal", "length", "empty"):
             raise Declined(prompt, reply)
         try:
@@ -85,9 +86,10 @@ def ask_typed(
             check(found)
         except (UnreadableReply, ValueError) as error:
             problem = _sentence(error)
-            messages = (*messages, *_repair(reply.text, problem))
+            turns = (*ask.messages, *_repair(reply.text, problem))
+            ask = ask.model_copy(update={"messages": turns})
             continue
-        calls.parsed(step, file.version, ask)
+        calls.parsed(step, role, ask)
         return found
     raise NoAnswer(
         f"the model {reply.model} gave no usable answer when asked to {prompt}, in two attempts; "
@@ -95,13 +97,15 @@ def ask_typed(
     )
 
 
-def _ask(
-    system: str, messages: tuple[Message, ...], answer: type[BaseModel], max_tokens: int
+def first_ask(
+    prompt: str, answer: type[BaseModel], fields: Mapping[str, str], max_tokens: int = MAX_TOKENS
 ) -> Ask:
+    """What `ask_typed` asks first."""
+    system, task = load_prompt(prompt).fill(**fields)
     schema: dict[str, Any] = answer.model_json_schema()
     return Ask(
         system=system,
-        messages=messages,
+        messages=(Message(role="user", content=task),),
         answer_schema=schema,
         answer_name=answer.__name__.lower(),
         max_tokens=max_tokens,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from selfsteer.agents.answers import Choice, Judgement, Proposal, Reflection, Revision
-from selfsteer.agents.asking import Calls, Declined, ask_typed
+from selfsteer.agents.asking import Calls, Declined, ask_typed, first_ask
 from selfsteer.agents.briefing import (
     describe_evidence,
     describe_history,
@@ -13,7 +13,7 @@ from selfsteer.agents.briefing import (
     describe_sites,
     describe_thresholds,
 )
-from selfsteer.agents.prompts import fence
+from selfsteer.agents.prompts import fence, load_prompt
 from selfsteer.agents.types import (
     ContrastiveSpec,
     Decision,
@@ -60,7 +60,7 @@ class LlmController:
     def _proposal(self, goal: Goal) -> Proposal:
         told = fence("goal", goal.text)
         return ask_typed(
-            self._calls, "propose-0", "propose", Proposal, max_tokens=LONGEST, goal=told
+            self._calls, "propose-0", "propose", Proposal, {"goal": told}, max_tokens=LONGEST
         )
 
     def _revision(self, goal: Goal, history: Sequence[RoundSummary]) -> Revision:
@@ -69,9 +69,8 @@ class LlmController:
             f"propose-{len(history)}",
             "revise",
             Revision,
+            {"goal": fence("goal", goal.text), "history": describe_history(history)},
             max_tokens=LONGEST,
-            goal=fence("goal", goal.text),
-            history=describe_history(history),
         )
 
     def confirms_pairs(self) -> bool:
@@ -106,12 +105,14 @@ class LlmController:
             f"choose-{len(history)}",
             "choose",
             Choice,
+            {
+                "goal": fence("goal", goal.text),
+                "sites": describe_sites(sites),
+                "operators": ", ".join(OPERATORS),
+                "evidence": describe_evidence(evidence),
+                "history": describe_history(history),
+            },
             check,
-            goal=fence("goal", goal.text),
-            sites=describe_sites(sites),
-            operators=", ".join(OPERATORS),
-            evidence=describe_evidence(evidence),
-            history=describe_history(history),
         )
         return SearchSpace(
             sites=tuple(dict.fromkeys(answer.sites)),
@@ -128,10 +129,12 @@ class LlmController:
         An empty reply fits no goal. A reply that the model refuses to judge counts as not fitting.
         """
         asked = [s for s in dict.fromkeys(samples) if s.reply.strip()]
+        parts = [asked[i : i + JUDGED_AT_ONCE] for i in range(0, len(asked), JUDGED_AT_ONCE)]
+        asks = [first_ask("judge", Judgement, _judged(goal, part)) for part in parts]
+        self._calls.prefetch("judge", load_prompt("judge").version, asks)
         scores: dict[Sample, float] = {}
-        for start in range(0, len(asked), JUDGED_AT_ONCE):
-            some = asked[start : start + JUDGED_AT_ONCE]
-            scores.update(zip(some, self._scores(goal, some), strict=True))
+        for part in parts:
+            scores.update(zip(part, self._scores(goal, part), strict=True))
         return [Verdict(score=scores.get(sample, 0.0)) for sample in samples]
 
     def _scores(self, goal: Goal, samples: Sequence[Sample]) -> list[float]:
@@ -143,16 +146,8 @@ class LlmController:
                 raise ValueError(f"give one verdict for each reply, numbered 1 to {len(samples)}")
 
         try:
-            answer = ask_typed(
-                self._calls,
-                "judge",
-                "judge",
-                Judgement,
-                check,
-                goal=fence("goal", goal.text),
-                rubric=fence("rubric", goal.rubric or "Does the reply do what the goal asks?"),
-                samples=describe_samples(samples),
-            )
+            fields = _judged(goal, samples)
+            answer = ask_typed(self._calls, "judge", "judge", Judgement, fields, check)
         except Declined:
             if len(samples) == 1:
                 return [0.0]
@@ -175,10 +170,21 @@ class LlmController:
             f"reflect-{last.number}",
             "reflect",
             Reflection,
+            {
+                "goal": fence("goal", goal.text),
+                "thresholds": describe_thresholds(goal.thresholds),
+                "history": describe_history(history),
+            },
             check,
-            goal=fence("goal", goal.text),
-            thresholds=describe_thresholds(goal.thresholds),
-            history=describe_history(history),
         )
         candidate = last.best.spec() if answer.action == "confirm" and last.best else None
         return Decision(action=answer.action, candidate=candidate, reason=answer.reason)
+
+
+def _judged(goal: Goal, samples: Sequence[Sample]) -> dict[str, str]:
+    """The fields of the judge's prompt."""
+    return {
+        "goal": fence("goal", goal.text),
+        "rubric": fence("rubric", goal.rubric or "Does the reply do what the goal asks?"),
+        "samples": describe_samples(samples),
+    }

@@ -7,7 +7,7 @@ counts as spent, and whether it is asked again is the person's to say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal
@@ -125,6 +125,9 @@ class PaidCalls:
             except CallAmbiguous as error:
                 doubt = error
 
+    def prefetch(self, step: str, role: str, asks: Sequence[Ask]) -> None:
+        """Get many replies on record before they are asked for: here that would save nothing."""
+
     def parsed(self, step: str, role: str, ask: Ask) -> None:
         """Mark the reply to `ask` as understood.
 
@@ -146,20 +149,32 @@ class PaidCalls:
             call, entry = _next(call), later
         return call, entry
 
-    def _send(self, call: PaidCall, expected: Charge) -> None:
-        """Send a call and put its reply on record."""
+    def _begin(self, *calls: tuple[PaidCall, Charge]) -> None:
+        """Put calls on record that the budget has room for, all or none.
+
+        Raises:
+            OutOfBudget: it has none.
+        """
         paid, kept = self._ledger.paid(self._run_id), self._kept()
         shortage = self._budget.exceeded(
             Spent(
-                controller_calls=paid.calls + 1 + kept.controller_calls,
-                controller_tokens=paid.tokens + expected.tokens + kept.controller_tokens,
-                money=(paid.cost or 0.0) + (expected.cost or 0.0) + (kept.money or 0.0),
+                controller_calls=paid.calls + len(calls) + kept.controller_calls,
+                controller_tokens=paid.tokens
+                + sum(expected.tokens for _, expected in calls)
+                + kept.controller_tokens,
+                money=(paid.cost or 0.0)
+                + sum(expected.cost or 0.0 for _, expected in calls)
+                + (kept.money or 0.0),
             )
         )
         if shortage is not None:
             raise OutOfBudget(shortage)
+        self._ledger.begin_together(calls)
+
+    def _send(self, call: PaidCall, expected: Charge) -> None:
+        """Send a call and put its reply on record."""
+        self._begin((call, expected))
         assert isinstance(call.request, dict)
-        self._ledger.begin(call, expected)
         try:
             body = self._model.send(call.request)
         except CallRefused:

@@ -14,7 +14,7 @@ from selfsteer.errors import ControllerError
 if TYPE_CHECKING:
     from selfsteer.agents.budget import Budget
     from selfsteer.agents.controller import Controller
-    from selfsteer.agents.models.chat_model import ChatModel
+    from selfsteer.agents.models.chat_model import BatchModel, ChatModel
     from selfsteer.agents.paid_calls import OnAmbiguous, PaidCalls, Price
     from selfsteer.memory.store import Memory
     from selfsteer.steering.datasets import ContrastiveDataset
@@ -49,6 +49,14 @@ class Payer:
             self.memory.ledger, self.run_id, self.budget, model, price, self.on_ambiguous
         )
 
+    def batched_calls(self, model: BatchModel, price: Price) -> PaidCalls:
+        """The same, with many calls handed in together."""
+        from selfsteer.agents.paid_batches import BatchedCalls
+
+        return BatchedCalls(
+            self.memory.ledger, self.run_id, self.budget, model, price, self.on_ambiguous
+        )
+
 
 class Deciders(BaseModel):
     """Who decides, as the person said it; kept with the run, so that `resume` needs nothing.
@@ -58,6 +66,7 @@ class Deciders(BaseModel):
         model: name of the large model, for controllers that ask one.
         base_url: where it is asked; None is the provider's own place.
         roles: other controllers for some of the decisions.
+        batch: hand many calls in together.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,6 +75,7 @@ class Deciders(BaseModel):
     model: str | None = None
     base_url: str | None = None
     roles: dict[str, str] = {}
+    batch: bool = False
 
 
 Builder = Callable[["Student", "ContrastiveDataset | None", Payer, Deciders], "Controller"]
@@ -91,29 +101,31 @@ def _search(
 def _claude(
     student: Student, dataset: ContrastiveDataset | None, payer: Payer, who: Deciders
 ) -> Controller:
+    from selfsteer.agents.llm_controller import LlmController
     from selfsteer.agents.models.anthropic_model import AnthropicModel
 
     _no_dataset("claude", dataset)
-    return _large("claude", AnthropicModel(_model(who, "claude"), base_url=who.base_url), payer)
+    model = AnthropicModel(_model(who, "claude"), base_url=who.base_url)
+    calls = payer.batched_calls if who.batch else payer.calls
+    return LlmController("claude", calls(model, _price(model)))
 
 
 def _openai(
     student: Student, dataset: ContrastiveDataset | None, payer: Payer, who: Deciders
 ) -> Controller:
+    from selfsteer.agents.llm_controller import LlmController
     from selfsteer.agents.models.openai_model import OpenAIModel
 
     _no_dataset("openai", dataset)
-    return _large("openai", OpenAIModel(_model(who, "openai"), base_url=who.base_url), payer)
+    model = OpenAIModel(_model(who, "openai"), base_url=who.base_url)
+    return LlmController("openai", payer.calls(model, _price(model)))
 
 
-def _large(name: str, model: ChatModel, payer: Payer) -> Controller:
-    """A controller that asks a large model, on the run's account."""
-    from selfsteer.agents.llm_controller import LlmController
+def _price(model: ChatModel) -> Price:
+    """What the settings say of the model's own name, without its provider."""
     from selfsteer.agents.models.prices import cost, price_table
 
-    plain = model.name.partition("/")[2]
-    price = partial(cost, model=plain, table=price_table())
-    return LlmController(name, payer.calls(model, price))
+    return partial(cost, model=model.name.partition("/")[2], table=price_table())
 
 
 def _no_dataset(name: str, dataset: ContrastiveDataset | None) -> None:
@@ -179,6 +191,8 @@ def check_deciders(who: Deciders) -> None:
             raise ControllerError(
                 f"Unknown controller {name!r}; it is one of {', '.join(CONTROLLERS)}."
             )
+    if who.batch and "claude" not in (who.controller, *who.roles.values()):
+        raise ControllerError("--batch hands calls in together, which only claude does.")
     strange = [role for role in who.roles if role not in ROLES]
     if strange:
         raise ControllerError(f"Unknown role {strange[0]!r}; it is one of {', '.join(ROLES)}.")

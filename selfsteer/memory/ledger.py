@@ -10,13 +10,13 @@ that was turned away unpaid is :meth:`Ledger.refused`, and may be begun again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from selfsteer.errors import MemoryFileError
 from selfsteer.memory.connection import Connection, now
-from selfsteer.memory.records import Charge, LedgerEntry, Paid, to_json
+from selfsteer.memory.records import Batched, Charge, LedgerEntry, Paid, to_json
 
 
 class PaidCall(BaseModel):
@@ -75,7 +75,7 @@ class Ledger:
                 "INSERT INTO ledger (key, run_id, step, role, attempt, request_hash, request, "
                 "expected, status, sent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'sent', ?) "
                 "ON CONFLICT (key) DO UPDATE SET status = 'sent', sent = excluded.sent, "
-                "expected = excluded.expected WHERE status = 'refused'",
+                "expected = excluded.expected, batch = NULL WHERE status = 'refused'",
                 [
                     call.key,
                     call.run_id,
@@ -93,6 +93,27 @@ class Ledger:
                 f"The call {call.step}/{call.role}/{call.attempt} of run {call.run_id} has been "
                 "sent before; replay it, or ask again as a new attempt."
             )
+
+    def begin_together(self, calls: Sequence[tuple[PaidCall, Charge]]) -> None:
+        """Put calls on record, all or none; see `begin`."""
+        with self._connection.write():
+            for call, expected in calls:
+                self.begin(call, expected)
+
+    def batched(self, calls: Sequence[PaidCall], batch_id: str) -> None:
+        """Note that calls were handed in together, in this order; all of them or none.
+
+        Raises:
+            MemoryFileError: one was not begun, or has a reply.
+        """
+        with self._connection.write():
+            for place, call in enumerate(calls):
+                batch = Batched(id=batch_id, place=place, count=len(calls))
+                self._move(
+                    call,
+                    "UPDATE ledger SET batch = :batch WHERE key = :key AND status = 'sent'",
+                    {"batch": to_json(batch.model_dump())},
+                )
 
     def refused(self, call: PaidCall) -> None:
         """Note that a request was turned away and not paid; it may be begun again.

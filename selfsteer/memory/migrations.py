@@ -14,7 +14,7 @@ from selfsteer.memory.connection import Connection
 
 MIGRATIONS = Migrations("selfsteer.memory")
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """The number of steps below, kept in the file's ``user_version``."""
 
 APPLICATION_ID = 0x53545245
@@ -361,6 +361,17 @@ def m007_doubts(db: Database) -> None:
         ) STRICT
     """)
     _forbid_updates(db, "doubts")
+
+
+@MIGRATIONS()
+def m008_calls_in_batches(db: Database) -> None:
+    """Calls may be handed in together and answered hours later. The batch and the place in it stand
+    with each call, so that a process that comes after a crash fetches the answers instead of paying
+    for them again.
+    """
+    db.execute(
+        "ALTER TABLE ledger ADD COLUMN batch TEXT CHECK (batch IS NULL OR json_valid(batch))"
+    )
 
 
 def _forbid_updates(db: Database, table: str) -> None:

@@ -55,7 +55,7 @@ class Record(BaseModel):
 
 _JSON_FIELDS = frozenset(
     """
-    meta settings verdict plan details payload scores thresholds request expected usage
+    meta settings verdict plan details payload scores thresholds request expected usage batch
     """.split()
 )
 
@@ -240,6 +240,16 @@ class Paid(Charge):
     calls: int = 0
 
 
+class Batched(BaseModel):
+    """Where the answer to a call is found: the id of a batch, the place in it, and its size."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    place: int
+    count: int
+
+
 class LedgerEntry(Record):
     """A call that cost, or may have cost, money.
 
@@ -249,6 +259,7 @@ class LedgerEntry(Record):
         expected: what it may cost at most.
         response: the reply as it came.
         usage: what it did cost; None until the reply was read.
+        batch: the batch that it was handed in with; None for a call of its own.
     """
 
     key: str
@@ -265,3 +276,4 @@ class LedgerEntry(Record):
     sent: str
     committed: str | None
     parsed: str | None
+    batch: Batched | None

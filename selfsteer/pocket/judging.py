@@ -44,7 +44,9 @@ FAMILY_QUESTIONS = {
     "language": ("Which language is it?", "What is the language?", "Which language is used?"),
     "persona": ("Who is speaking?", "Who says this?", "Which voice is it?"),
 }
-_RATE_OF_BROKEN_TEXTS = 0.4
+_RATE_OF_BROKEN_TEXTS = 0.35
+# Weak steering changes a reply half-way, so a judge has to read it whole.
+_RATE_OF_CHANGING_TEXTS = 0.2
 
 
 class Judged(NamedTuple):
@@ -55,19 +57,29 @@ class Judged(NamedTuple):
 
 
 def draw_text(rng: Random) -> Judged:
-    """A text to judge: clean, or broken."""
+    """A text to judge: clean, changing from sentence to sentence, or broken."""
     attributes = grammar.draw_attributes(rng)
+    kind = rng.random()
+    if kind < _RATE_OF_CHANGING_TEXTS:
+        sentences = grammar.draw_reply(rng, attributes, rng.choice((2, 2, 3)))
+        changed = [fit_indices(sentence) for sentence in _changing(rng, sentences)]
+        return Judged(grammar.render_reply(changed), attributes)
     sentences = grammar.draw_reply(rng, attributes, rng.choice((1, 1, 2, 3)))
-    if rng.random() < _RATE_OF_BROKEN_TEXTS:
+    if kind < _RATE_OF_CHANGING_TEXTS + _RATE_OF_BROKEN_TEXTS:
         return Judged(_broken(rng, sentences), attributes)
     return Judged(grammar.render_reply(sentences), attributes)
 
 
+def _changing(rng: Random, sentences: list[grammar.Sentence]) -> list[grammar.Sentence]:
+    """About half of the sentences with other values of one or two families."""
+    families = rng.sample(sorted(FAMILIES), rng.choice((1, 1, 2)))
+    other = {family: rng.choice(FAMILIES[family]) for family in families}
+    return [s.rewritten(**other) if rng.random() < 0.5 else s for s in sentences]
+
+
 def _broken(rng: Random, sentences: list[grammar.Sentence]) -> str:
-    if rng.random() < 0.4:  # sentences that disagree about one or more families
-        families = rng.sample(sorted(FAMILIES), rng.choice((1, 1, 2)))
-        other = {family: rng.choice(FAMILIES[family]) for family in families}
-        sentences = [s.rewritten(**other) if rng.random() < 0.5 else s for s in sentences]
+    if rng.random() < 0.4:
+        sentences = _changing(rng, sentences)
     tokens = grammar.render_reply([fit_indices(s) for s in sentences]).split(" ")
     for _ in range(rng.choice((1, 1, 2))):
         tokens = rng.choice((_drop, _loop, _shuffle, _insert, _cut))(rng, tokens)

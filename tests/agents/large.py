@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from selfsteer.agents.models.chat_model import Ask, Reply, Usage
@@ -24,6 +24,7 @@ class ScriptedCalls:
         self.model = "scripted/scripted-1"
         self.asked: list[tuple[str, str, Ask]] = []
         self.understood: list[Ask] = []
+        self.prefetched: list[Ask] = []
 
     def ask(self, step: str, role: str, ask: Ask) -> Reply:
         self.asked.append((step, role, ask))
@@ -31,6 +32,9 @@ class ScriptedCalls:
         if isinstance(answer, Reply):
             return answer
         return said(answer if isinstance(answer, str) else json.dumps(answer))
+
+    def prefetch(self, step: str, role: str, asks: Sequence[Ask]) -> None:
+        self.prefetched = list(asks)
 
     def parsed(self, step: str, role: str, ask: Ask) -> None:
         self.understood.append(ask)

@@ -21,7 +21,7 @@ def answers(*several: object) -> Script:
 
 def test_a_good_answer_is_read_and_put_on_record() -> None:
     calls = ScriptedCalls(answers(GOOD))
-    found = ask_typed(calls, "reflect-0", "reflect", Reflection, **FIELDS)
+    found = ask_typed(calls, "reflect-0", "reflect", Reflection, FIELDS)
     assert found == Reflection(action="give_up", reason="Nothing helps.")
     ((step, role, ask),) = calls.asked
     assert (step, role) == ("reflect-0", load_prompt("reflect").version)
@@ -41,7 +41,7 @@ def test_a_good_answer_is_read_and_put_on_record() -> None:
 )
 def test_one_repair_turn_shows_what_was_wrong(bad: object, told: str) -> None:
     calls = ScriptedCalls(answers(bad, GOOD))
-    assert ask_typed(calls, "s", "reflect", Reflection, **FIELDS).action == "give_up"
+    assert ask_typed(calls, "s", "reflect", Reflection, FIELDS).action == "give_up"
     first, second = (ask for _, _, ask in calls.asked)
     assert second.messages[0] == first.messages[0]
     assert [m.role for m in second.messages] == ["user", "assistant", "user"]
@@ -56,14 +56,14 @@ def test_an_answer_of_the_right_type_may_still_be_wrong() -> None:
             raise ValueError("it is too early to give up")
 
     calls = ScriptedCalls(answers(GOOD, {**GOOD, "action": "revise_data"}))
-    assert ask_typed(calls, "s", "reflect", Reflection, check, **FIELDS).action == "revise_data"
+    assert ask_typed(calls, "s", "reflect", Reflection, FIELDS, check).action == "revise_data"
     assert "too early" in calls.asked[1][2].messages[-1].content
 
 
 def test_after_the_repair_it_is_refused_with_the_reason() -> None:
     calls = ScriptedCalls(answers("no", "no again"))
     with pytest.raises(NoAnswer, match=r"scripted-1.*reflect.*two attempts.*JSON"):
-        ask_typed(calls, "s", "reflect", Reflection, **FIELDS)
+        ask_typed(calls, "s", "reflect", Reflection, FIELDS)
     assert len(calls.asked) == 2
     assert calls.understood == []
 
@@ -74,7 +74,7 @@ def test_after_the_repair_it_is_refused_with_the_reason() -> None:
 def test_what_is_declined_is_not_asked_again(stop: str, told: str) -> None:
     calls = ScriptedCalls(answers(said("I would rather not.", stop)))
     with pytest.raises(Declined, match=told) as caught:
-        ask_typed(calls, "s", "reflect", Reflection, **FIELDS)
+        ask_typed(calls, "s", "reflect", Reflection, FIELDS)
     assert caught.value.stop == stop
     assert "I would rather not." in str(caught.value)
     assert len(calls.asked) == 1

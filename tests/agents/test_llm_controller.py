@@ -167,6 +167,8 @@ def test_replies_are_judged_in_batches_and_equal_ones_once() -> None:
     assert scores[len(replies)] == scores[-1] == 0
     assert scores[len(replies) + 1 : -1] == scores[: len(replies)]
     assert len(calls.asked) == 2
+    # What is fetched beforehand is what is asked.
+    assert calls.prefetched == [ask for _, _, ask in calls.asked]
 
 
 def test_verdicts_must_be_numbered_as_the_replies() -> None:

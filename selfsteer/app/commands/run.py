@@ -69,6 +69,12 @@ def run(
             help="Another controller for propose, choose, judge or reflect; may be repeated.",
         ),
     ] = None,
+    batch: Annotated[
+        bool,
+        typer.Option(
+            "--batch", help="Let claude judge in batches, which come later and cost less."
+        ),
+    ] = False,
     dataset: Annotated[
         Path | None, typer.Option(help="Contrastive pairs (JSON lines) for `search` to learn from.")
     ] = None,
@@ -141,6 +147,7 @@ def run(
         model=model or defaults.model,
         base_url=base_url or defaults.base_url,
         roles=parse_roles(role or ()),
+        batch=batch,
     )
     check_deciders(who)
     from selfsteer.agents.loop import run_goal
