@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from selfsteer.agents.types import Question, Record, Text
+from selfsteer.agents.types import Action, Question, Record, Text
 
 Reason = Annotated[str, Field(min_length=1, max_length=2_000)]
 
@@ -62,5 +62,6 @@ class Judgement(Record):
 class Reflection(Record):
     """What to do after a round."""
 
-    action: Literal["confirm", "narrow", "widen", "revise_data", "give_up"]
+    action: Action
+    method: str | None = None
     reason: Reason

@@ -74,7 +74,7 @@ def build_graph() -> StateGraph[LoopState, Context, LoopState, LoopState]:
     graph.add_conditional_edges(
         "reflect",
         _after_reflect,
-        ["propose", "plan_search", "approve_plan", "confirm", "remember", "run_out"],
+        ["propose", "extract", "plan_search", "approve_plan", "confirm", "remember", "run_out"],
     )
     graph.add_conditional_edges("run_out", _after_run_out, ["approve_plan", "confirm", "remember"])
     graph.add_conditional_edges("approve_plan", _unless_refused("confirm"), ["confirm", "remember"])
@@ -150,6 +150,7 @@ def _after_reflect(state: LoopState, runtime: Runtime[Context]) -> str:
         "confirm": _to_confirm(runtime),
         "narrow": "plan_search",
         "widen": "plan_search",
+        "other_method": "extract",
         "revise_data": "propose",
         "give_up": "remember",
     }[state["decision"]["action"]]

@@ -25,6 +25,7 @@ from selfsteer.agents.types import (
     Verdict,
 )
 from selfsteer.steering.datasets import ContrastiveDataset
+from selfsteer.steering.extraction.registry import methods
 
 SAMPLES = 256
 JUDGED_AT_ONCE = 16
@@ -162,8 +163,10 @@ class LlmController:
         def check(answer: Reflection) -> None:
             if answer.action == "confirm" and last.best is None:
                 raise ValueError("there is no candidate to confirm; revise the data or give up")
-            if answer.action in ("narrow", "widen") and last.space is None:
+            if answer.action in ("narrow", "widen", "other_method") and last.space is None:
                 raise ValueError("nothing was searched; revise the data or give up")
+            if answer.action == "other_method" and answer.method not in methods():
+                raise ValueError(f"name a method; there are {', '.join(methods())}")
 
         answer = ask_typed(
             self._calls,
@@ -173,12 +176,16 @@ class LlmController:
             {
                 "goal": fence("goal", goal.text),
                 "thresholds": describe_thresholds(goal.thresholds),
+                "methods": ", ".join(methods()),
                 "history": describe_history(history),
             },
             check,
         )
         candidate = last.best.spec() if answer.action == "confirm" and last.best else None
-        return Decision(action=answer.action, candidate=candidate, reason=answer.reason)
+        method = answer.method if answer.action == "other_method" else None
+        return Decision(
+            action=answer.action, candidate=candidate, method=method, reason=answer.reason
+        )
 
 
 def _judged(goal: Goal, samples: Sequence[Sample]) -> dict[str, str]:

@@ -19,6 +19,7 @@ class LoopState(TypedDict, total=False):
         spec: `ContrastiveSpec` without its dataset.
         questions: what the student is asked, where the first proposal named it.
         dataset_id: the round's pairs; None where there are too few.
+        method: of extraction, where a round changed it; the settings' method otherwise.
         vector_ids: the round's vectors, by site; empty where it made none.
         pairs: pairs kept and sampled.
         turned_down: `Failure`s among the samples that were meant to be positive.
@@ -47,6 +48,7 @@ class LoopState(TypedDict, total=False):
     spec: dict[str, Any]
     questions: list[dict[str, Any]]
     dataset_id: str | None
+    method: str
     vector_ids: dict[str, str]
     pairs: dict[str, int]
     turned_down: list[dict[str, Any]]

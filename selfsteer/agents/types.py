@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from selfsteer.agents.sites import SITES
 from selfsteer.steering.datasets import ContrastiveDataset
 from selfsteer.steering.extraction.evidence import LayerEvidence
+from selfsteer.steering.extraction.registry import methods
 from selfsteer.steering.operators import OPERATORS
 
 Text = Annotated[str, Field(min_length=1, max_length=2_000)]
@@ -212,15 +213,27 @@ class Failure(Sample):
     score: Rate
 
 
-Action = Literal["confirm", "narrow", "widen", "revise_data", "give_up"]
+Action = Literal["confirm", "narrow", "widen", "other_method", "revise_data", "give_up"]
 
 
 class Decision(Record):
-    """What the controller makes of a round, with the reason that the report shows."""
+    """What the controller makes of a round, with the reason that the report shows.
+
+    Attributes:
+        candidate: what to confirm.
+        method: with `other_method`, the method of extraction to try on the same data.
+    """
 
     action: Action
     candidate: CandidateSpec | None = None
+    method: str | None = None
     reason: str = Field(default="", max_length=2_000)
+
+    @model_validator(mode="after")
+    def _a_known_method(self) -> Decision:
+        if self.action == "other_method" and self.method not in methods():
+            raise ValueError(f"method must be one of {', '.join(methods())}, not {self.method!r}")
+        return self
 
 
 class SiteEvidence(LayerEvidence):

@@ -9,7 +9,7 @@ from selfsteer.agents.asking import Declined, NoAnswer, ask_typed
 from selfsteer.agents.prompts import load_prompt
 from tests.agents.large import Script, ScriptedCalls, said
 
-FIELDS = {"goal": "g", "thresholds": "t", "history": "h"}
+FIELDS = {"goal": "g", "thresholds": "t", "history": "h", "methods": "m"}
 GOOD = {"action": "give_up", "reason": "Nothing helps."}
 
 

@@ -215,6 +215,16 @@ def test_an_injection_neither_moves_a_verdict_nor_leaves_its_field(attack: str) 
     assert attack not in outside
 
 
+def test_another_method_is_named() -> None:
+    answer = {"action": "other_method", "method": "lda", "reason": "Noise differs by direction."}
+    large, calls = controller(always(answer))
+    assert large.reflect(GOAL, (ROUND,)).method == "lda"
+    assert "lda" in calls.asked[0][2].system
+    large, _ = controller(always({**answer, "method": "magic"}))
+    with pytest.raises(ControllerError, match="name a method; there are .*lda"):
+        large.reflect(GOAL, (ROUND,))
+
+
 @pytest.mark.parametrize("action", ["confirm", "narrow", "widen", "revise_data", "give_up"])
 def test_a_reflection_becomes_a_decision(action: str) -> None:
     large, calls = controller(always({"action": action, "reason": "Because."}))

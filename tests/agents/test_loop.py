@@ -389,6 +389,19 @@ def test_a_narrowed_search_keeps_its_data(talker: Student, memory: Memory) -> No
     assert run.status == "accepted"
 
 
+def test_another_method_reads_the_same_data(talker: Student, memory: Memory) -> None:
+    def decide(history: Sequence[RoundSummary]) -> Decision:
+        if len(history) == 1:
+            return Decision(action="other_method", method="lda", reason="noise")
+        return confirm_best(history)
+
+    run = run_goal(talker, Scripted(decide), memory, settings())
+    first, second = memory.runs.rounds(run.id)
+    assert first.dataset_id == second.dataset_id
+    methods = [memory.get_vector(turn.vector_id or "").method for turn in (first, second)]
+    assert methods == ["mean_difference", "lda"]
+
+
 def test_endless_narrowing_is_ended_by_the_budget(talker: Student, memory: Memory) -> None:
     def decide(history: Sequence[RoundSummary]) -> Decision:
         return Decision(action="narrow", reason="look closer")

@@ -15,7 +15,7 @@ from selfsteer.steering.extraction.extract import extract_vector
 
 def extract(state: LoopState, context: Context) -> LoopState:
     """Directions and held-out evidence of a site come from the same activations."""
-    number, method = state["round"], context.settings.method
+    number, method = state["round"], state.get("method") or context.settings.method
     dataset_id = state["dataset_id"]
     assert dataset_id is not None, "the graph extracts only where collect made a dataset"
     dataset = context.memory.get_dataset(dataset_id)

@@ -9,6 +9,9 @@ from selfsteer.agents.types import CandidateResult, Decision, RoundSummary
 from selfsteer.errors import ControllerError
 from selfsteer.memory.records import Round
 
+# What goes on with the data of the round.
+AGAIN = ("narrow", "widen", "other_method")
+
 
 def reflect(state: LoopState, context: Context) -> LoopState:
     """Close the round: summary, decision and reason go on record."""
@@ -57,8 +60,11 @@ def reflect(state: LoopState, context: Context) -> LoopState:
         "history": [*state["history"], closed.model_dump(mode="json")],
         "spent": {"rounds": 1},
     }
-    again = decision.action in ("narrow", "widen")
-    return {**update, **fresh_search(number + 1)} if again else update
+    if decision.action in AGAIN:
+        update |= fresh_search(number + 1)
+    if decision.method is not None:
+        update["method"] = decision.method
+    return update
 
 
 def _check(decision: Decision, state: LoopState, context: Context) -> None:
@@ -70,8 +76,8 @@ def _check(decision: Decision, state: LoopState, context: Context) -> None:
             f"Controller {name} wants to confirm {'nothing' if chosen is None else chosen.site}; "
             f"this round has vectors for {', '.join(state['vector_ids']) or 'no site'}."
         )
-    if decision.action in ("narrow", "widen") and not state["vector_ids"]:
+    if decision.action in AGAIN and not state["vector_ids"]:
         raise ControllerError(
-            f"Controller {name} wants to {decision.action} a search, but this round made no "
+            f"Controller {name} wants {decision.action} on the same data, but this round made no "
             "vector; it should revise the data or give up."
         )
