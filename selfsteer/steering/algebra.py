@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from selfsteer.steering.vectors import SteeringVector
 
 _UNDEFINED = 1e-9  # sine of the angle below which a great circle is not determined
+_CONCEPT = 400  # characters of the concept of a composed vector
 
 
 def combine(
@@ -65,7 +66,7 @@ def descend(
         },
         method=method,
         selector=_shared(parent.selector for parent in parents),
-        concept=concept,
+        concept=_shortened(concept),
         dataset_id=_shared(parent.dataset_id for parent in parents),
         parents=tuple(parent.id for parent in parents),
         created="",
@@ -77,6 +78,16 @@ def _shared(values: Iterable[str]) -> str:
     """The value that all have; empty where they differ."""
     different = set(values)
     return different.pop() if len(different) == 1 else ""
+
+
+def _shortened(concept: str) -> str:
+    """A concept of bounded length: those of parents would add up, and double in every generation.
+
+    What is cut off is found again through the parents.
+    """
+    return (
+        concept if len(concept) <= _CONCEPT else f"{concept[: _CONCEPT - 1]}\N{HORIZONTAL ELLIPSIS}"
+    )
 
 
 def scale(vector: SteeringVector, factor: float) -> SteeringVector:

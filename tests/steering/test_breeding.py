@@ -155,6 +155,15 @@ def test_what_the_parents_share_is_kept() -> None:
     assert mutate(a, 0.1, 0).dataset_id == a.dataset_id
 
 
+def test_concepts_do_not_grow_without_end() -> None:
+    vector = make(0, concept="a")
+    assert (vector + vector).concept == "(a) + (a)"
+    for _ in range(40):
+        vector = vector + vector
+    assert len(vector.concept) == 400
+    assert vector.concept.endswith("\N{HORIZONTAL ELLIPSIS}")
+
+
 @pytest.mark.parametrize(
     ("act", "message"),
     [
