@@ -200,7 +200,8 @@ def _exact(vector: SteeringVector, layer: int) -> Tensor:
 
 def _one_norm_long(vector: SteeringVector, layer: int) -> Tensor:
     direction = _exact(vector, layer)
-    return direction / direction.norm() * vector.residual_norms[layer]
+    scaled: Tensor = direction / direction.norm() * vector.residual_norms[layer]
+    return scaled
 
 
 def _check_span(vector: SteeringVector, others: Sequence[SteeringVector]) -> None:
