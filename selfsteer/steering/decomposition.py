@@ -34,6 +34,8 @@ class Decomposition:
         unfit: ids of vectors without some layer of the target, or zero at all of them.
         residual: the share of the target's norm that is not explained, over all layers.
         layer_residuals: the same, of the one sum, for each layer; 0 where the target is zero.
+        free_residuals: what each layer leaves when it may have coefficients of its own. Turns and
+            projections mix their parents differently at each layer, so that no one sum tells them.
         by_chance: the residual that as many random directions would leave, on average.
     """
 
@@ -42,6 +44,7 @@ class Decomposition:
     unfit: tuple[str, ...]
     residual: float
     layer_residuals: dict[int, float]
+    free_residuals: dict[int, float]
     by_chance: float
 
 
@@ -59,24 +62,26 @@ def decompose(target: SteeringVector, library: Sequence[SteeringVector]) -> Deco
     fitting = {v.id: _flat(v, target) for v in library if set(target.layers) <= set(v.layers)}
     fitting = {name: row for name, row in fitting.items() if row.any()}
     independent = _independent(fitting)
-    rest, coefficients = wanted, torch.empty(0)
-    if independent:
-        rows = torch.stack([fitting[name] for name in independent])
-        lengths = rows.norm(dim=1)
-        units = (rows / lengths[:, None]).mT
-        solution = torch.linalg.lstsq(units, wanted[:, None]).solution[:, 0]
-        rest, coefficients = wanted - units @ solution, solution / lengths
-    layers = (len(target.layers), target.d_model)
+    # The target stands along, so that there is a shape where nothing is independent.
+    rows = torch.stack([*(fitting[name] for name in independent), wanted])[:-1]
+    coefficients = _fit(rows, wanted)
+    rest = wanted - coefficients @ rows
+    # [L, N, D], [L, D]: each layer on its own
+    shape = (len(target.layers), target.d_model)
+    rows_of = rows.reshape(len(rows), *shape).transpose(0, 1)
+    wanted_of, rest_of = wanted.reshape(shape), rest.reshape(shape)
     return Decomposition(
         coefficients=dict(zip(independent, coefficients.tolist(), strict=True)),
         dependent=tuple(name for name in fitting if name not in independent),
         unfit=tuple(v.id for v in library if v.id not in fitting),
-        residual=float(rest.norm() / wanted.norm()),
+        residual=_share(rest, wanted),
         layer_residuals={
             layer: _share(left, whole)
-            for layer, left, whole in zip(
-                target.layers, rest.reshape(layers), wanted.reshape(layers), strict=True
-            )
+            for layer, left, whole in zip(target.layers, rest_of, wanted_of, strict=True)
+        },
+        free_residuals={
+            layer: _share(whole - _fit(here, whole) @ here, whole)
+            for layer, here, whole in zip(target.layers, rows_of, wanted_of, strict=True)
         },
         by_chance=math.sqrt(max(0.0, 1 - len(independent) / len(wanted))),
     )
@@ -130,6 +135,22 @@ def _independent(rows: dict[str, Tensor]) -> list[str]:
             names.append(name)
             basis = torch.cat([basis, (rest / rest.norm())[None]])
     return names
+
+
+def _fit(rows: Tensor, wanted: Tensor) -> Tensor:
+    """[N] the weights of ``rows`` [N, D] whose sum is nearest to ``wanted`` [D].
+
+    Of rows that are dependent, as they may be at a single layer, the smallest weights are taken.
+    """
+    if not len(rows):
+        return torch.empty(0, dtype=torch.float64)
+    lengths = rows.norm(dim=1)
+    lengths = lengths.where(lengths > 0, 1)
+    units = (rows / lengths[:, None]).mT
+    # gelsd, because it tells dependent rows; what float32 rounding adds to them is no direction
+    fit = torch.linalg.lstsq(units, wanted[:, None], rcond=_INDEPENDENT, driver="gelsd")
+    weights: Tensor = fit.solution[:, 0] / lengths
+    return weights
 
 
 def _share(rest: Tensor, whole: Tensor) -> float:

@@ -48,6 +48,17 @@ def test_noise_out_of_the_span_is_the_residual(seed: int, share: float) -> None:
     assert list(told.coefficients.values()) == pytest.approx([1, 0, 0], abs=1e-4)
 
 
+@given(seeds)
+def test_what_turns_each_layer_differently_needs_coefficients_of_its_own(seed: int) -> None:
+    a, b, c = family(seed, 3)
+    turned = a.slerp(b, 0.3)
+    for library in ([a, b, c], [a, b, turned.project_out(a), c]):
+        told = decompose(weighted_sum([(1, turned), (1, c)], strengths=True), library)
+        assert told.residual > 1e-4
+        assert all(left < 1e-5 for left in told.free_residuals.values())
+    assert decompose(turned, [c]).free_residuals[0] > 1e-2
+
+
 def test_no_layer_counts_for_more_because_it_is_long() -> None:
     def two(first: list[float], second: list[float]) -> SteeringVector:
         directions = {0: torch.tensor(first), 1: torch.tensor(second)}

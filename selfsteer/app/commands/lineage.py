@@ -87,7 +87,8 @@ def _record(name: str, told: Explanation) -> dict[str, object]:
         "residual": made_of.residual,
         "residual_by_chance": made_of.by_chance,
         "layers": [
-            {"layer": layer, "residual": share} for layer, share in made_of.layer_residuals.items()
+            {"layer": layer, "residual": share, "residual_free": made_of.free_residuals[layer]}
+            for layer, share in made_of.layer_residuals.items()
         ],
         "dependent": list(made_of.dependent),
         "unfit": list(made_of.unfit),
@@ -115,9 +116,10 @@ def _print(told: Explanation) -> None:
     ):
         if number:
             console.print(f"{number} more {what}")
-    layers = table("By layer", "layer", "unexplained", right=("layer", "unexplained"))
+    columns = ("layer", "unexplained", "with coefficients of its own")
+    layers = table("By layer", *columns, right=columns)
     for layer, share in made_of.layer_residuals.items():
-        layers.add_row(str(layer), f"{share:.3f}")
+        layers.add_row(str(layer), f"{share:.3f}", f"{made_of.free_residuals[layer]:.3f}")
     console.print(layers)
     nearest = table("Nearest", "id", "cosine", "concept", right=("cosine",))
     for neighbour in told.neighbours:
