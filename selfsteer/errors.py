@@ -19,6 +19,10 @@ class VectorError(SelfsteerError):
     """A steering vector is unusable: wrong student, broken file, NaN or infinite values."""
 
 
+class ExpressionError(SelfsteerError):
+    """An expression over steering vectors does not parse, or is not a vector."""
+
+
 class DatasetError(SelfsteerError):
     """A contrastive dataset is malformed or empty."""
 

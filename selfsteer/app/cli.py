@@ -11,11 +11,13 @@ from selfsteer import __version__
 from selfsteer.app.commands import (
     approve,
     chat,
+    compose,
     demo,
     doctor,
     events,
     generate,
     history,
+    lineage,
     run,
     vectors,
 )
@@ -72,6 +74,9 @@ app.command()(history.runs)
 app.command()(history.report)
 app.command()(events.events)
 app.command()(vectors.vectors)
+vectors.vector.command()(compose.compose)
+vectors.vector.command()(lineage.tree)
+vectors.vector.command()(lineage.explain)
 app.add_typer(vectors.vector, name="vector")
 app.command()(generate.generate)
 app.command()(chat.chat)

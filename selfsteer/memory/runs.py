@@ -94,6 +94,17 @@ class Runs:
         )
         return {row["id"] for row in rows}
 
+    def with_vectors(self) -> dict[str, tuple[str, ...]]:
+        """The runs of which a round ended with a vector, oldest first, by the vector's id."""
+        rows = self._connection.query(
+            "SELECT vector_id, run_id FROM rounds WHERE vector_id IS NOT NULL "
+            "GROUP BY vector_id, run_id ORDER BY min(created), min(rounds.rowid)"
+        )
+        found: dict[str, tuple[str, ...]] = {}
+        for row in rows:
+            found[row["vector_id"]] = (*found.get(row["vector_id"], ()), row["run_id"])
+        return found
+
     def store_verdict(self, run_id: str, verdict: Mapping[str, JsonValue]) -> Run:
         """Put the verdict on record; from then on report probes may be opened.
 

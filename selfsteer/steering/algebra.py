@@ -1,61 +1,92 @@
 """The algebra of steering vectors, layer by layer, in float64, with its lineage recorded.
 
 These functions stand behind the operators and methods of
-:class:`selfsteer.steering.vectors.SteeringVector`. Both vectors must come from the same student and
-have the same layers; residual norms of two vectors are averaged.
+:class:`selfsteer.steering.vectors.SteeringVector`, and :mod:`selfsteer.steering.breeding` builds on
+them. All vectors must come from the same student and have the same layers; residual norms are
+averaged.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from selfsteer.errors import VectorError
-from selfsteer.steering.vector_checks import check_match
+from selfsteer.steering.vector_checks import check_family
 
 if TYPE_CHECKING:
     from selfsteer.steering.vectors import SteeringVector
 
 _UNDEFINED = 1e-9  # sine of the angle below which a great circle is not determined
+_CONCEPT = 400  # characters of the concept of a composed vector
 
 
 def combine(
-    left: SteeringVector,
-    right: SteeringVector,
-    operation: Callable[[Tensor, Tensor], Tensor],
+    vectors: Sequence[SteeringVector],
+    operation: Callable[..., Tensor],
     *,
     method: str,
     concept: str,
-    notes: dict[str, float] | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> SteeringVector:
-    """Apply ``operation`` to the two directions ``[d_model]`` of each layer.
+    """Apply ``operation`` to the directions ``[d_model]`` of all ``vectors``, layer by layer.
 
     Raises:
         VectorError: the vectors are of different students, layers or widths.
     """
-    check_match(left, right)
+    check_family(vectors)
+    directions = {
+        layer: operation(*(vector.directions[layer].double() for vector in vectors))
+        for layer in vectors[0].layers
+    }
+    return descend(vectors, directions, method=method, concept=concept, notes=notes)
+
+
+def descend(
+    parents: Sequence[SteeringVector],
+    directions: Mapping[int, Tensor],
+    *,
+    method: str,
+    concept: str,
+    notes: Mapping[str, Any] | None = None,
+) -> SteeringVector:
+    """The vector with these ``directions`` and what ``parents``, which match, leave to a child."""
     return replace(
-        left,
-        directions={
-            layer: operation(left.directions[layer].double(), right.directions[layer].double())
-            for layer in left.layers
-        },
+        parents[0],
+        directions=directions,
         residual_norms={
-            layer: (left.residual_norms[layer] + right.residual_norms[layer]) / 2
-            for layer in left.layers
+            layer: fmean(parent.residual_norms[layer] for parent in parents)
+            for layer in parents[0].layers
         },
         method=method,
-        selector=left.selector if left.selector == right.selector else "",
-        concept=concept,
-        dataset_id=left.dataset_id if left.dataset_id == right.dataset_id else "",
-        parents=(left.id, right.id),
+        selector=_shared(parent.selector for parent in parents),
+        concept=_shortened(concept),
+        dataset_id=_shared(parent.dataset_id for parent in parents),
+        parents=tuple(parent.id for parent in parents),
         created="",
         notes=notes or {},
+    )
+
+
+def _shared(values: Iterable[str]) -> str:
+    """The value that all have; empty where they differ."""
+    different = set(values)
+    return different.pop() if len(different) == 1 else ""
+
+
+def _shortened(concept: str) -> str:
+    """A concept of bounded length: those of parents would add up, and double in every generation.
+
+    What is cut off is found again through the parents.
+    """
+    return (
+        concept if len(concept) <= _CONCEPT else f"{concept[: _CONCEPT - 1]}\N{HORIZONTAL ELLIPSIS}"
     )
 
 

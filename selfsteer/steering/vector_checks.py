@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -57,3 +57,9 @@ def check_match(left: SteeringVector, right: SteeringVector) -> None:
             f"Vectors {left.id} and {right.id} do not match: layers {list(left.layers)} of width "
             f"{left.d_model} against {list(right.layers)} of width {right.d_model}."
         )
+
+
+def check_family(vectors: Sequence[SteeringVector]) -> None:
+    """Refuse to combine vectors that do not all match the first one."""
+    for other in vectors[1:]:
+        check_match(vectors[0], other)

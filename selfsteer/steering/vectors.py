@@ -151,12 +151,12 @@ class SteeringVector:
     def __add__(self, other: SteeringVector) -> SteeringVector:
         """The sum of the raw directions; both concepts at once."""
         concept = f"({self.concept}) + ({other.concept})"
-        return algebra.combine(self, other, torch.add, method="add", concept=concept)
+        return algebra.combine((self, other), torch.add, method="add", concept=concept)
 
     def __sub__(self, other: SteeringVector) -> SteeringVector:
         """The difference of the raw directions: from the concept of ``other`` to this one."""
         concept = f"({self.concept}) - ({other.concept})"
-        return algebra.combine(self, other, torch.sub, method="subtract", concept=concept)
+        return algebra.combine((self, other), torch.sub, method="subtract", concept=concept)
 
     def __mul__(self, factor: float) -> SteeringVector:
         """Scale every direction.
@@ -177,7 +177,7 @@ class SteeringVector:
         check_directed(other)
         concept = f"({self.concept}) without ({other.concept})"
         return algebra.combine(
-            self, other, algebra.remove_component, method="project_out", concept=concept
+            (self, other), algebra.remove_component, method="project_out", concept=concept
         )
 
     def slerp(self, other: SteeringVector, t: float) -> SteeringVector:
@@ -194,7 +194,7 @@ class SteeringVector:
         concept = f"({self.concept}) to ({other.concept})"
         turn = partial(algebra.slerp, t=t)
         return algebra.combine(
-            self, other, turn, method="slerp", concept=concept, notes={"t": float(t)}
+            (self, other), turn, method="slerp", concept=concept, notes={"t": float(t)}
         )
 
     def _provenance(self) -> bytes:

@@ -12,7 +12,7 @@ from selfsteer.app.loading import load_student, load_vector, open_memory
 from selfsteer.app.output import literal, print_json, stdout, table
 from selfsteer.errors import VectorError
 
-vector = typer.Typer(no_args_is_help=True, help="Look at one vector, export or import one.")
+vector = typer.Typer(no_args_is_help=True, help="Look at a vector; export, import or compose one.")
 
 Source = Annotated[str, typer.Argument(metavar="ID", help="The id of a vector, or a vector file.")]
 
