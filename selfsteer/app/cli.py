@@ -16,6 +16,7 @@ from selfsteer.app.commands import (
     events,
     generate,
     history,
+    memory,
     run,
     vectors,
 )
@@ -73,6 +74,7 @@ app.command()(history.report)
 app.command()(events.events)
 app.command()(vectors.vectors)
 app.add_typer(vectors.vector, name="vector")
+app.add_typer(memory.memory, name="memory")
 app.command()(generate.generate)
 app.command()(chat.chat)
 app.command()(doctor.doctor)

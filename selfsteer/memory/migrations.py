@@ -14,7 +14,7 @@ from selfsteer.memory.connection import Connection
 
 MIGRATIONS = Migrations("selfsteer.memory")
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """The number of steps below, kept in the file's ``user_version``."""
 
 APPLICATION_ID = 0x53545245
@@ -372,6 +372,28 @@ def m008_calls_in_batches(db: Database) -> None:
     db.execute(
         "ALTER TABLE ledger ADD COLUMN batch TEXT CHECK (batch IS NULL OR json_valid(batch))"
     )
+
+
+@MIGRATIONS()
+def m009_quarantine(db: Database) -> None:
+    """A blob that was altered on disk must not be read, and cannot be deleted either: history refers
+    to it, and its bytes may still tell what happened. So it stays where it is and is named here,
+    and everything else is served. The same content may be stored again, which mends it; that is
+    the one change of an artefact that is let through.
+    """
+    db.execute("""
+        CREATE TABLE quarantined (
+            artefact_id TEXT PRIMARY KEY REFERENCES artefacts (id) ON DELETE CASCADE,
+            reason TEXT NOT NULL,
+            noticed TEXT NOT NULL
+        ) STRICT
+    """)
+    db.execute("DROP TRIGGER artefacts_are_never_rewritten")
+    db.execute("""
+        CREATE TRIGGER artefacts_are_never_rewritten BEFORE UPDATE ON artefacts
+        WHEN NOT EXISTS (SELECT 1 FROM quarantined WHERE artefact_id = OLD.id)
+        BEGIN SELECT RAISE(ABORT, 'artefacts are only ever added'); END
+    """)
 
 
 def _forbid_updates(db: Database, table: str) -> None:

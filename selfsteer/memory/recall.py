@@ -13,7 +13,10 @@ from selfsteer.memory.records import Doubt, RecallHit, Remembered, to_json
 
 # What a reader sees of a row: the search columns stay inside.
 _COLUMNS = "id, run_id, vector_id, goal, plan, scores, fingerprint, supersedes, created"
-_CURRENT = "NOT EXISTS (SELECT 1 FROM remembered AS later WHERE later.supersedes = remembered.id)"
+_CURRENT = (
+    "NOT EXISTS (SELECT 1 FROM remembered AS later WHERE later.supersedes = remembered.id) "
+    "AND vector_id NOT IN (SELECT artefact_id FROM quarantined)"
+)
 
 
 class Recall:
@@ -68,7 +71,7 @@ class Recall:
         return Remembered.from_row(stored[0])
 
     def remembered(self) -> list[Remembered]:
-        """Everything remembered and not superseded, oldest first."""
+        """Everything remembered, not superseded, with a sound vector, oldest first."""
         rows = self._connection.query(
             f"SELECT {_COLUMNS} FROM remembered WHERE {_CURRENT} ORDER BY id"
         )

@@ -1,0 +1,63 @@
+"""`memory check|gc|backup|export|import|search`."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from selfsteer.memory.records import Run
+from tests.app.conftest import Cli
+from tests.app.doubles import one_sentence
+from tests.memory.damage import alter_blob
+
+
+def vector_of(run: Run) -> str:
+    return str((run.verdict or {})["vector_id"])
+
+
+def test_a_memory_after_a_run_is_sound(cli: Cli, accepted: Run, recalled: Run) -> None:
+    told = json.loads(cli("memory", "check", "--json").stdout)
+    assert (told["sound"], told["faults"]) == (True, [])
+    assert told["blobs"] > 3
+    shown = cli("memory", "check")
+    assert shown.exit_code == 0
+    assert shown.stdout.splitlines() == [f"{told['blobs']} blobs, {told['size']} bytes: 0 faults"]
+
+
+def test_an_altered_blob_is_told_and_put_in_quarantine(
+    cli: Cli, accepted: Run, tmp_path: Path
+) -> None:
+    name = vector_of(accepted)
+    alter_blob(tmp_path / "selfsteer.db", name)
+    result = cli("memory", "check")
+    assert result.exit_code == 1
+    assert f"vector {name}" in result.stdout and result.stderr == ""
+    refused = cli("vector", "show", name)
+    assert (refused.exit_code, "in quarantine" in one_sentence(refused.stderr)) == (2, True)
+    listed = json.loads(cli("vectors", "--json").stdout)["vectors"]
+    assert listed and name not in {row["id"] for row in listed}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["check"], ["gc"], ["backup", "b.db"], ["export", "b.zip"], ["search", "grumpy"]],
+    ids=lambda words: words[0],
+)
+def test_a_memory_of_a_newer_version_is_one_sentence(
+    cli: Cli, accepted: Run, tmp_path: Path, words: list[str]
+) -> None:
+    with sqlite3.connect(tmp_path / "selfsteer.db") as raw:
+        raw.execute("PRAGMA user_version = 999")
+    result = cli("memory", *words)
+    assert result.exit_code == 2
+    assert "newer selfsteer" in one_sentence(result.stderr)
+
+
+@pytest.mark.parametrize("words", [["check"], ["gc"], ["export", "b.zip"], ["search", "grumpy"]])
+def test_without_a_memory_none_is_made(cli: Cli, tmp_path: Path, words: list[str]) -> None:
+    result = cli("memory", *words)
+    assert (result.exit_code, "no memory at" in one_sentence(result.stderr)) == (2, True)
+    assert list(tmp_path.iterdir()) == []
