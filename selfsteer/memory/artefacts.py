@@ -89,8 +89,8 @@ class Artefacts:
         data = bytes(rows[0]["data"])
         if not rows[0]["sound"]:
             raise MemoryFileError(
-                f"The {kind} {artefact_id} in {self._connection.path} was altered on disk and is in "
-                "quarantine; restore the file from a backup, or import a bundle that holds it."
+                f"The {kind} {artefact_id} in {self._connection.path} was altered on disk and is "
+                "in quarantine; restore the file from a backup, or import a bundle that holds it."
             )
         if hashlib.sha256(data).hexdigest() != rows[0]["sha256"]:
             raise self._altered(kind, artefact_id)

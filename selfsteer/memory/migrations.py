@@ -376,10 +376,10 @@ def m008_calls_in_batches(db: Database) -> None:
 
 @MIGRATIONS()
 def m009_quarantine(db: Database) -> None:
-    """A blob that was altered on disk must not be read, and cannot be deleted either: history refers
-    to it, and its bytes may still tell what happened. So it stays where it is and is named here,
-    and everything else is served. The same content may be stored again, which mends it; that is
-    the one change of an artefact that is let through.
+    """A blob that was altered on disk must not be read, and cannot be deleted either: history
+    refers to it, and its bytes may still tell what happened. So it stays where it is and is named
+    here, and everything else is served. The same content may be stored again, which mends it; that
+    is the one change of an artefact that is let through.
     """
     db.execute("""
         CREATE TABLE quarantined (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Annotated
+
 import typer
 
 from selfsteer.app import options
@@ -41,3 +44,37 @@ def check(db: options.Db = None, json_: options.Json = False) -> None:
         except MemoryFileError as error:  # the faults are told and count all the same
             stderr().print(literal(f"warning: nothing was put in quarantine: {error}"))
     raise typer.Exit(_WRONG)
+
+
+@memory.command()
+def gc(
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it they are listed.")] = False,
+    hours: Annotated[
+        float, typer.Option(min=0.0, help="Leave alone what is younger than this.")
+    ] = 24.0,
+    db: options.Db = None,
+    json_: options.Json = False,
+) -> None:
+    """List or delete the blobs that nothing refers to; vectors always stay."""
+    from selfsteer.memory.collect import collect, unreferenced
+
+    grace = timedelta(hours=hours)
+    # Read-only at first: what is not there must not be made in order to be tidied.
+    with open_memory(db, read_only=True) as opened:
+        found = unreferenced(opened, grace)
+    if yes and found:
+        with open_memory(db) as opened:
+            found = collect(opened, grace)
+    size = sum(artefact.size for artefact in found)
+    if json_:
+        rows = [{"id": blob.id, "kind": blob.kind, "bytes": blob.size} for blob in found]
+        print_json({"deleted": yes, "bytes": size, "blobs": rows})
+        return
+    console = stdout()
+    if found:
+        listing = table(None, "id", "kind", "bytes", "stored", right=("id", "bytes"))
+        for blob in found:
+            listing.add_row(*map(literal, (blob.id, blob.kind, blob.size, blob.created)))
+        console.print(listing)
+    done = "deleted" if yes else "to delete; --yes does it"
+    console.print(f"{len(found)} blobs, {size} bytes {done}")

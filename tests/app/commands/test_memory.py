@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from selfsteer.memory.records import Run
+from selfsteer.memory.store import Memory
 from tests.app.conftest import Cli
 from tests.app.doubles import one_sentence
 from tests.memory.damage import alter_blob
@@ -61,3 +62,18 @@ def test_without_a_memory_none_is_made(cli: Cli, tmp_path: Path, words: list[str
     result = cli("memory", *words)
     assert (result.exit_code, "no memory at" in one_sentence(result.stderr)) == (2, True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_gc_lists_first_and_deletes_when_told(cli: Cli, accepted: Run, memory: Memory) -> None:
+    left = memory.put_blob("generations", b"x" * 5000)
+    listed = json.loads(cli("memory", "gc", "--hours", 0, "--json").stdout)
+    assert listed["blobs"] == [{"id": left, "kind": "generations", "bytes": 5000}]
+    assert (listed["deleted"], listed["bytes"]) == (False, 5000)
+    shown = cli("memory", "gc", "--hours", 0).stdout
+    assert left in shown and "1 blobs, 5000 bytes to delete" in shown
+    assert memory.get_blob("generations", left)
+    assert "0 blobs" in cli("memory", "gc", "--yes").stdout  # younger than a day
+    assert "1 blobs, 5000 bytes deleted" in cli("memory", "gc", "--yes", "--hours", 0).stdout
+    assert "0 blobs" in cli("memory", "gc", "--hours", 0).stdout
+    assert cli("memory", "check").exit_code == 0
+    assert cli("report", accepted.id).exit_code == 0
