@@ -55,8 +55,13 @@ def mentioned(connection: Connection) -> set[str]:
         if (table, column) in {("artefacts", "id"), ("quarantined", "artefact_id")}:
             continue
         for row in connection.query(f"SELECT {column} AS text, {own} AS own FROM {table}"):
-            found.update(name for name in _ID.findall(row["text"] or "") if name != row["own"])
+            found.update(name for name in ids_in(row["text"] or "") if name != row["own"])
     return found
+
+
+def ids_in(text: str) -> list[str]:
+    """Everything in a text that looks like the id of an artefact."""
+    return _ID.findall(text)
 
 
 def _text_columns(connection: Connection) -> Iterator[tuple[str, str]]:
