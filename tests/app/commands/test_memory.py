@@ -77,3 +77,44 @@ def test_gc_lists_first_and_deletes_when_told(cli: Cli, accepted: Run, memory: M
     assert "0 blobs" in cli("memory", "gc", "--hours", 0).stdout
     assert cli("memory", "check").exit_code == 0
     assert cli("report", accepted.id).exit_code == 0
+
+
+def test_backup_is_a_memory_and_replaces_nothing(
+    cli: Cli, accepted: Run, memory: Memory, tmp_path: Path
+) -> None:
+    told = json.loads(cli("memory", "backup", "b.db", "--json").stdout)
+    assert told == {"path": "b.db", "bytes": (tmp_path / "b.db").stat().st_size}
+    assert cli("runs", "--db", "b.db", "--json").stdout == cli("runs", "--json").stdout
+    result = cli("memory", "backup", "b.db")
+    assert (result.exit_code, "b.db exists" in one_sentence(result.stderr)) == (2, True)
+    assert cli("memory", "check", "--db", "b.db").exit_code == 0
+
+
+def test_a_run_goes_to_another_memory(cli: Cli, accepted: Run, memory: Memory) -> None:
+    told = json.loads(cli("memory", "export", "b.zip", "--run", accepted.id, "--json").stdout)
+    assert told["runs"] == [accepted.id]
+    assert vector_of(accepted) in told["artefacts"]
+    added = json.loads(cli("memory", "import", "b.zip", "--db", "new.db", "--json").stdout)
+    assert added == {"runs": told["runs"], "artefacts": told["artefacts"]}
+    assert "0 runs and 0 blobs" in cli("memory", "import", "b.zip", "--db", "new.db").stdout
+    assert cli("memory", "check", "--db", "new.db").exit_code == 0
+    assert cli("report", accepted.id, "--db", "new.db").exit_code == 0
+    assert cli("runs", "--db", "new.db", "--json").stdout == cli("runs", "--json").stdout
+
+
+def test_an_import_of_nothing_makes_no_memory(cli: Cli, tmp_path: Path) -> None:
+    result = cli("memory", "import", "none.zip")
+    assert (result.exit_code, "no bundle at" in one_sentence(result.stderr)) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_search_ranks_what_is_known(cli: Cli, accepted: Run) -> None:
+    found = json.loads(cli("memory", "search", accepted.goal, "--json").stdout)["found"]
+    assert {"kind", "owner", "snippet", "score"} == set(found[0])
+    assert accepted.id in {row["owner"] for row in found}
+    assert [row["score"] for row in found] == sorted((row["score"] for row in found), reverse=True)
+    shown = cli("memory", "search", accepted.goal)
+    assert accepted.id in shown.stdout and "[" in shown.stdout
+    assert cli("memory", "search", "xylophone").stdout == "nothing found\n"
+    refused = cli("memory", "search", "?!")
+    assert (refused.exit_code, "no word" in one_sentence(refused.stderr)) == (2, True)
