@@ -24,8 +24,8 @@ def write_bundle(
     Runs that did not end stay out: their checkpoints stay behind, so that they could not go on.
 
     Raises:
-        MemoryFileError: an unknown or unfinished run, an unknown vector, an altered blob, or a file
-            that is there already or cannot be written.
+        MemoryFileError: an unknown or unfinished run, an unknown vector, a blob that is
+            altered or in quarantine, or a file that is there already or cannot be written.
     """
     everything = not run_ids and not vector_ids
     ended = memory.runs.ended()
@@ -55,9 +55,11 @@ def _put(file: zipfile.ZipFile, name: str, data: bytes, compression: int) -> Non
 
 
 def _stored(memory: Memory) -> dict[str, Artefact]:
-    """All artefacts that can be read, by their ids, oldest first."""
-    kinds = memory.connection.query("SELECT DISTINCT kind FROM artefacts ORDER BY kind")
-    return {kept.id: kept for row in kinds for kept in memory.artefacts(row["kind"])}
+    """All artefacts by their ids, oldest first; one in quarantine is refused when it is read."""
+    rows = memory.connection.query(
+        "SELECT id, kind, sha256, size, meta, created FROM artefacts ORDER BY created, rowid"
+    )
+    return {row["id"]: Artefact.from_row(row) for row in rows}
 
 
 def _needed(

@@ -16,7 +16,7 @@ from selfsteer.errors import MemoryFileError
 from selfsteer.memory import Candidate, Charge, Memory, PaidCall, Round, Run
 from selfsteer.memory.bundle_reading import read_bundle
 from selfsteer.memory.bundle_writing import write_bundle
-from selfsteer.memory.check import check, quarantine
+from selfsteer.memory.check import Fault, check, quarantine
 from selfsteer.steering.datasets import ContrastiveDataset
 from selfsteer.steering.vectors import SteeringVector
 from tests.memory.damage import alter_blob
@@ -197,6 +197,18 @@ def test_an_import_mends_what_is_in_quarantine(
         quarantine(again, check(again).faults)
         assert read_bundle(again, file).artefacts == (vector.id,)
         assert again.get_vector(vector.id) == vector
+
+
+def test_a_run_is_not_exported_without_a_blob_that_it_needs(
+    memory: Memory, live: Callable[..., Run], file: Path
+) -> None:
+    bad, good = live(), live("be terse")
+    vector = str((bad.verdict or {})["vector_id"])
+    quarantine(memory, [Fault(kind="blob", where="", what="", artefact_id=vector)])
+    with pytest.raises(MemoryFileError, match=f"{vector} .* in quarantine"):
+        write_bundle(memory, file, run_ids=[bad.id])
+    assert not file.exists()
+    write_bundle(memory, file, run_ids=[good.id])
 
 
 def test_what_cannot_be_exported(
