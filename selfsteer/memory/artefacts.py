@@ -69,7 +69,6 @@ class Artefacts:
                 f"meta = excluded.meta, data = excluded.data WHERE NOT artefacts.{_SOUND}",
                 row,
             )
-            db.execute("DELETE FROM quarantined WHERE artefact_id = ?", [name])
         return name
 
     def get_blob(self, kind: str, artefact_id: str) -> bytes:

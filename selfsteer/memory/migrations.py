@@ -401,6 +401,10 @@ def m009_quarantine(db: Database) -> None:
         WHEN NOT EXISTS (SELECT 1 FROM quarantined WHERE artefact_id = OLD.id)
         BEGIN SELECT RAISE(ABORT, 'artefacts are only ever added'); END
     """)
+    db.execute("""
+        CREATE TRIGGER artefacts_mended AFTER UPDATE ON artefacts
+        BEGIN DELETE FROM quarantined WHERE artefact_id = NEW.id; END
+    """)
 
 
 @MIGRATIONS()
@@ -480,7 +484,6 @@ def m011_version_of_the_vectors(db: Database) -> None:
     db.execute("INSERT INTO vectors_version (id, number) VALUES (1, 0)")
     for event in (
         "added AFTER INSERT ON artefacts WHEN NEW.kind = 'vector'",
-        "mended AFTER UPDATE ON artefacts WHEN NEW.kind = 'vector'",
         "deleted AFTER DELETE ON artefacts WHEN OLD.kind = 'vector'",
         "quarantined AFTER INSERT ON quarantined",
         "released AFTER DELETE ON quarantined",
