@@ -18,6 +18,7 @@ from selfsteer.app.commands import (
     generate,
     history,
     lineage,
+    memory,
     run,
     vectors,
 )
@@ -78,6 +79,7 @@ vectors.vector.command()(compose.compose)
 vectors.vector.command()(lineage.tree)
 vectors.vector.command()(lineage.explain)
 app.add_typer(vectors.vector, name="vector")
+app.add_typer(memory.memory, name="memory")
 app.command()(generate.generate)
 app.command()(chat.chat)
 app.command()(doctor.doctor)

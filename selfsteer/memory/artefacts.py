@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from selfsteer.errors import MemoryFileError
+from selfsteer.errors import DatasetError, MemoryFileError
 from selfsteer.memory.connection import Connection, now
 from selfsteer.memory.records import Artefact, to_json
 from selfsteer.steering.datasets import ContrastiveDataset
@@ -17,6 +17,26 @@ from selfsteer.steering.vectors import SteeringVector
 
 _ID_LENGTH = 16  # hex digits of the sha256, as in the ids of vectors and datasets
 _COLUMNS = "id, kind, sha256, size, meta, created"
+_SOUND = "id NOT IN (SELECT artefact_id FROM quarantined)"
+
+
+def content_id(kind: str, data: bytes, source: str) -> str:
+    """The id that content has by its own account.
+
+    Args:
+        source: what to call the content in an error.
+
+    Raises:
+        SelfsteerError: it cannot be read as what its kind says.
+    """
+    if kind == "vector":
+        return SteeringVector.from_bytes(data, source).id
+    if kind == "dataset":
+        try:
+            return ContrastiveDataset.from_jsonl(data.decode()).id
+        except UnicodeDecodeError as error:
+            raise DatasetError(f"{source} is not text in UTF-8.") from error
+    return hashlib.sha256(data).hexdigest()[:_ID_LENGTH]
 
 
 class Artefacts:
@@ -37,7 +57,7 @@ class Artefacts:
 
         The id is the start of the sha256 of the bytes, unless the content has a name of its own
         that says the same (that of a vector leaves out when it was made). The first bytes stored
-        under an id stay.
+        under an id stay, unless they were altered and put in quarantine: then these replace them.
         """
         digest = hashlib.sha256(data).hexdigest()
         name = artefact_id or digest[:_ID_LENGTH]
@@ -45,7 +65,8 @@ class Artefacts:
         with self._connection.write() as db:
             db.execute(
                 f"INSERT INTO artefacts ({_COLUMNS}, data) VALUES (?, ?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (id) DO NOTHING",
+                "ON CONFLICT (id) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size, "
+                f"meta = excluded.meta, data = excluded.data WHERE NOT artefacts.{_SOUND}",
                 row,
             )
         return name
@@ -57,21 +78,28 @@ class Artefacts:
             MemoryFileError: there is none of this kind and id, or its bytes have been altered.
         """
         rows = self._connection.query(
-            "SELECT sha256, data FROM artefacts WHERE kind = ? AND id = ?", [kind, artefact_id]
+            f"SELECT sha256, data, {_SOUND} AS sound FROM artefacts WHERE kind = ? AND id = ?",
+            [kind, artefact_id],
         )
         if not rows:
             raise MemoryFileError(
                 f"The memory {self._connection.path} holds no {kind} {artefact_id}."
             )
         data = bytes(rows[0]["data"])
+        if not rows[0]["sound"]:
+            raise MemoryFileError(
+                f"The {kind} {artefact_id} in {self._connection.path} was altered on disk and is "
+                "in quarantine; restore the file from a backup, or import a bundle that holds it."
+            )
         if hashlib.sha256(data).hexdigest() != rows[0]["sha256"]:
             raise self._altered(kind, artefact_id)
         return data
 
     def artefacts(self, kind: str) -> list[Artefact]:
-        """What is stored of a kind, oldest first."""
+        """What is stored of a kind and not in quarantine, oldest first."""
         rows = self._connection.query(
-            f"SELECT {_COLUMNS} FROM artefacts WHERE kind = ? ORDER BY created, rowid", [kind]
+            f"SELECT {_COLUMNS} FROM artefacts WHERE kind = ? AND {_SOUND} ORDER BY created, rowid",
+            [kind],
         )
         return [Artefact.from_row(row) for row in rows]
 

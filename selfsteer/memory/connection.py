@@ -124,6 +124,26 @@ class Connection:
                         raise
                 time.sleep(_NAP)
 
+    def vacuum(self) -> None:
+        """Write the file anew without its empty pages, so that what was deleted is gone from it.
+
+        Raises:
+            MemoryFileError: no space for the second copy, or the file stays in use.
+        """
+        with self._lock, self._plain_words():
+            self.db.vacuum()
+            # Until then the log holds the new pages and the file the old ones.
+            self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def copy_to(self, other: Connection) -> None:
+        """Copy the whole file, as it is at one moment, while others read and write it.
+
+        Raises:
+            MemoryFileError: either file fails; the sentence names the copy.
+        """
+        with self._lock, other._plain_words():
+            self.db.conn.backup(other.db.conn)
+
     def pragma(self, name: str) -> Any:
         """The value of a PRAGMA."""
         with self._lock, self._plain_words():

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from selfsteer.errors import MemoryFileError
 from selfsteer.memory.connection import Connection, now
 from selfsteer.memory.records import Batched, Charge, LedgerEntry, Paid, to_json
+from selfsteer.memory.runs import insert
 
 
 class PaidCall(BaseModel):
@@ -163,6 +164,12 @@ class Ledger:
             "WHERE key = :key AND response IS NOT NULL",
             {},
         )
+
+    def adopt(self, entries: Sequence[LedgerEntry]) -> None:
+        """Take over the calls of a run of another memory, as they stand there."""
+        with self._connection.write() as db:
+            for entry in entries:
+                insert(db, "ledger", entry)
 
     def entries(self, run_id: str) -> list[LedgerEntry]:
         """Every call of a run, in the order in which they were sent."""

@@ -14,11 +14,18 @@ from selfsteer.memory.connection import Connection
 
 MIGRATIONS = Migrations("selfsteer.memory")
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 11
 """The number of steps below, kept in the file's ``user_version``."""
 
 APPLICATION_ID = 0x53545245
 """Marks the file as ours ("STRE"), so that no other program's database is taken for a memory."""
+
+# What of a run is searched, once it is accepted; part of a step, and never edited either.
+_RUN_TEXTS = (
+    "INSERT INTO texts (kind, owner, text) VALUES ('goal', NEW.id, NEW.goal); "
+    "INSERT INTO texts (kind, owner, text) "
+    "SELECT 'reason', run_id, reason FROM rounds WHERE run_id = NEW.id;"
+)
 
 
 def prepare(connection: Connection) -> None:
@@ -372,6 +379,119 @@ def m008_calls_in_batches(db: Database) -> None:
     db.execute(
         "ALTER TABLE ledger ADD COLUMN batch TEXT CHECK (batch IS NULL OR json_valid(batch))"
     )
+
+
+@MIGRATIONS()
+def m009_quarantine(db: Database) -> None:
+    """A blob that was altered on disk must not be read, and cannot be deleted either: history
+    refers to it, and its bytes may still tell what happened. So it stays where it is and is named
+    here, and everything else is served. The same content may be stored again, which mends it; that
+    is the one change of an artefact that is let through.
+    """
+    db.execute("""
+        CREATE TABLE quarantined (
+            artefact_id TEXT PRIMARY KEY REFERENCES artefacts (id) ON DELETE CASCADE,
+            reason TEXT NOT NULL,
+            noticed TEXT NOT NULL
+        ) STRICT
+    """)
+    db.execute("DROP TRIGGER artefacts_are_never_rewritten")
+    db.execute("""
+        CREATE TRIGGER artefacts_are_never_rewritten BEFORE UPDATE ON artefacts
+        WHEN NOT EXISTS (SELECT 1 FROM quarantined WHERE artefact_id = OLD.id)
+        BEGIN SELECT RAISE(ABORT, 'artefacts are only ever added'); END
+    """)
+    db.execute("""
+        CREATE TRIGGER artefacts_mended AFTER UPDATE ON artefacts
+        BEGIN DELETE FROM quarantined WHERE artefact_id = NEW.id; END
+    """)
+
+
+@MIGRATIONS()
+def m010_search(db: Database) -> None:
+    """What a person searches: goals of accepted runs, the reasons given in them, and concepts of
+    vectors. (Recall keeps its own index: it asks for content words only, of remembered goals only.)
+
+    The texts are copied into a table of their own, because its rows keep their numbers when the
+    file is vacuumed, and those of a table without an integer key need not. Triggers keep it true,
+    whoever writes; what is deleted leaves it.
+    """
+    db.execute("""
+        CREATE TABLE texts (
+            id INTEGER PRIMARY KEY,
+            kind TEXT NOT NULL CHECK (kind IN ('goal', 'reason', 'concept')),
+            owner TEXT NOT NULL,
+            text TEXT NOT NULL
+        ) STRICT
+    """)
+    db.execute("CREATE INDEX texts_by_owner ON texts (owner)")
+    db.execute("""
+        CREATE VIRTUAL TABLE texts_fts USING fts5 (
+            text, content = 'texts', content_rowid = 'id',
+            tokenize = 'porter unicode61 remove_diacritics 2'
+        )
+    """)
+    for name, body in {
+        "texts_indexed AFTER INSERT ON texts": (
+            "INSERT INTO texts_fts (rowid, text) VALUES (NEW.id, NEW.text);"
+        ),
+        "texts_unindexed AFTER DELETE ON texts": (
+            "INSERT INTO texts_fts (texts_fts, rowid, text) VALUES ('delete', OLD.id, OLD.text);"
+        ),
+        "runs_searched AFTER INSERT ON runs WHEN NEW.status = 'accepted'": _RUN_TEXTS,
+        "runs_searched_once_accepted AFTER UPDATE OF status ON runs "
+        "WHEN NEW.status = 'accepted' AND OLD.status != 'accepted'": _RUN_TEXTS,
+        "rounds_searched AFTER INSERT ON rounds "
+        "WHEN (SELECT status FROM runs WHERE id = NEW.run_id) = 'accepted'": (
+            "INSERT INTO texts (kind, owner, text) VALUES ('reason', NEW.run_id, NEW.reason);"
+        ),
+        "vectors_searched AFTER INSERT ON artefacts "
+        "WHEN NEW.kind = 'vector' AND json_extract(NEW.meta, '$.concept') IS NOT NULL": (
+            "INSERT INTO texts (kind, owner, text) "
+            "VALUES ('concept', NEW.id, json_extract(NEW.meta, '$.concept'));"
+        ),
+        "runs_left AFTER DELETE ON runs": (
+            "DELETE FROM texts WHERE owner = OLD.id AND kind = 'goal';"
+        ),
+        "rounds_left AFTER DELETE ON rounds": (
+            "DELETE FROM texts WHERE owner = OLD.run_id AND kind = 'reason' AND text = OLD.reason;"
+        ),
+        "vectors_left AFTER DELETE ON artefacts": (
+            "DELETE FROM texts WHERE owner = OLD.id AND kind = 'concept';"
+        ),
+    }.items():
+        db.execute(f"CREATE TRIGGER {name} BEGIN {body} END")
+    db.execute("""
+        INSERT INTO texts (kind, owner, text)
+        SELECT 'goal', id, goal FROM runs WHERE status = 'accepted'
+        UNION ALL SELECT 'reason', run_id, reason FROM rounds
+            WHERE run_id IN (SELECT id FROM runs WHERE status = 'accepted')
+        UNION ALL SELECT 'concept', id, json_extract(meta, '$.concept') FROM artefacts
+            WHERE kind = 'vector' AND json_extract(meta, '$.concept') IS NOT NULL
+    """)
+
+
+@MIGRATIONS()
+def m011_version_of_the_vectors(db: Database) -> None:
+    """A process that keeps all directions in memory to compare with must learn cheaply when they
+    are no longer all: counting the rows would take longer than the comparison.
+    """
+    db.execute("""
+        CREATE TABLE vectors_version (
+            id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL
+        ) STRICT
+    """)
+    db.execute("INSERT INTO vectors_version (id, number) VALUES (1, 0)")
+    for event in (
+        "added AFTER INSERT ON artefacts WHEN NEW.kind = 'vector'",
+        "deleted AFTER DELETE ON artefacts WHEN OLD.kind = 'vector'",
+        "quarantined AFTER INSERT ON quarantined",
+        "released AFTER DELETE ON quarantined",
+    ):
+        db.execute(
+            f"CREATE TRIGGER vectors_{event} "
+            "BEGIN UPDATE vectors_version SET number = number + 1; END"
+        )
 
 
 def _forbid_updates(db: Database, table: str) -> None:

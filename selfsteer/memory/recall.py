@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import JsonValue
@@ -13,7 +13,10 @@ from selfsteer.memory.records import Doubt, RecallHit, Remembered, to_json
 
 # What a reader sees of a row: the search columns stay inside.
 _COLUMNS = "id, run_id, vector_id, goal, plan, scores, fingerprint, supersedes, created"
-_CURRENT = "NOT EXISTS (SELECT 1 FROM remembered AS later WHERE later.supersedes = remembered.id)"
+_CURRENT = (
+    "NOT EXISTS (SELECT 1 FROM remembered AS later WHERE later.supersedes = remembered.id) "
+    "AND vector_id NOT IN (SELECT artefact_id FROM quarantined)"
+)
 
 
 class Recall:
@@ -48,27 +51,47 @@ class Recall:
             "run_id": run_id,
             "vector_id": vector_id,
             "goal": goal,
-            "goal_key": goal_key(goal),
-            "terms": " ".join(content_terms(goal)),
             "plan": to_json(dict(plan)),
             "scores": to_json(dict(scores)),
             "fingerprint": fingerprint,
             "supersedes": supersedes,
             "created": now(),
         }
-        with self._connection.write() as db:
-            db.execute(
-                f"INSERT INTO remembered ({', '.join(row)}) "
-                f"VALUES ({', '.join(f':{name}' for name in row)}) ON CONFLICT (run_id) DO NOTHING",
-                row,
-            )
+        with self._connection.write():
+            self._put(row)
             stored = self._connection.query(
                 f"SELECT {_COLUMNS} FROM remembered WHERE run_id = ?", [run_id]
             )
         return Remembered.from_row(stored[0])
 
+    def adopt(self, remembered: Remembered, supersedes: str | None) -> None:
+        """Take over a plan of another memory, whose run is here already.
+
+        Args:
+            supersedes: the run whose plan this one replaced; of no account where it is not here.
+        """
+        earlier = self._connection.query("SELECT id FROM remembered WHERE run_id = ?", [supersedes])
+        row = remembered.to_row() | {"supersedes": earlier[0]["id"] if earlier else None}
+        del row["id"]
+        self._put(row)
+
+    def adopt_doubts(self, run_id: str, doubts: Sequence[Doubt]) -> None:
+        """Take over the doubts about the plan of a run, of those doubting runs that are here."""
+        with self._connection.write() as db:
+            for doubt in doubts:
+                row = doubt.to_row()
+                row["remembered_id"] = run_id
+                db.execute(
+                    "INSERT INTO doubts (remembered_id, run_id, thresholds, scores, created) "
+                    "SELECT remembered.id, runs.id, :thresholds, :scores, :created "
+                    "FROM remembered, runs "
+                    "WHERE remembered.run_id = :remembered_id AND runs.id = :run_id "
+                    "ON CONFLICT DO NOTHING",
+                    row,
+                )
+
     def remembered(self) -> list[Remembered]:
-        """Everything remembered and not superseded, oldest first."""
+        """Everything remembered, not superseded, with a sound vector, oldest first."""
         rows = self._connection.query(
             f"SELECT {_COLUMNS} FROM remembered WHERE {_CURRENT} ORDER BY id"
         )
@@ -113,6 +136,17 @@ class Recall:
     def stale(self, goal: str, fingerprint: str, limit: int = 3) -> list[RecallHit]:
         """Like :meth:`recall`, for plans of *other* students: to be named, never to be applied."""
         return self._search(goal, "fingerprint != :fingerprint", fingerprint, limit)
+
+    def _put(self, row: Mapping[str, Any]) -> None:
+        """Add a row with the columns that it is searched by; the first one of a run stays."""
+        goal = row["goal"]
+        row = {**row, "goal_key": goal_key(goal), "terms": " ".join(content_terms(goal))}
+        with self._connection.write() as db:
+            db.execute(
+                f"INSERT INTO remembered ({', '.join(row)}) "
+                f"VALUES ({', '.join(f':{name}' for name in row)}) ON CONFLICT (run_id) DO NOTHING",
+                row,
+            )
 
     def _search(self, goal: str, whose: str, fingerprint: str, limit: int) -> list[RecallHit]:
         key, terms = goal_key(goal), content_terms(goal)

@@ -40,7 +40,7 @@ class Record(BaseModel):
         """Read a row of the table that this record stands for."""
         return cls.model_validate(
             {
-                name: json.loads(value) if name in _JSON_FIELDS and value is not None else value
+                name: json.loads(value) if name in JSON_FIELDS and value is not None else value
                 for name, value in row.items()
             }
         )
@@ -48,12 +48,12 @@ class Record(BaseModel):
     def to_row(self) -> dict[str, Any]:
         """The columns of the table that this record stands for."""
         return {
-            name: to_json(value) if name in _JSON_FIELDS and value is not None else value
+            name: to_json(value) if name in JSON_FIELDS and value is not None else value
             for name, value in self.model_dump().items()
         }
 
 
-_JSON_FIELDS = frozenset(
+JSON_FIELDS = frozenset(
     """
     meta settings verdict plan details payload scores thresholds request expected usage batch
     """.split()

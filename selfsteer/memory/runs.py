@@ -68,8 +68,26 @@ class Runs:
             started=now(),
         )
         with self._connection.write() as db:
-            _insert(db, "runs", run)
+            insert(db, "runs", run)
         return run
+
+    def adopt(
+        self,
+        run: Run,
+        rounds: Sequence[Round],
+        candidates: Sequence[Candidate],
+        events: Sequence[Event],
+    ) -> None:
+        """Take over a run of another memory as it stands there, all of it or nothing."""
+        with self._connection.write() as db:
+            insert(db, "runs", run)
+            for table, records in (
+                ("rounds", rounds),
+                ("candidates", candidates),
+                ("events", events),
+            ):
+                for record in records:
+                    insert(db, table, record)
 
     def get(self, run_id: str) -> Run:
         """A run as it stands.
@@ -222,10 +240,11 @@ class Runs:
         created = now()
         with self._connection.write() as db:
             for record in records:
-                _insert(db, table, record.model_copy(update={"created": created}))
+                insert(db, table, record.model_copy(update={"created": created}))
 
 
-def _insert(db: Database, table: str, record: Record) -> None:
+def insert(db: Database, table: str, record: Record) -> None:
+    """Add a row, unless there is one of its key."""
     row = record.to_row()
     columns, slots = ", ".join(row), ", ".join("?" * len(row))
     db.execute(

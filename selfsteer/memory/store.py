@@ -23,12 +23,14 @@ class Memory(Artefacts, Recall):
 
     Attributes:
         path: the file.
+        connection: to it, for the modules of this package.
         runs: the history of runs.
         ledger: the calls that cost money.
     """
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
+        self.connection = connection
         self.path = connection.path
         self.runs = Runs(connection)
         self.ledger = Ledger(connection)

@@ -1,4 +1,4 @@
-"""`selfsteer vectors` and `selfsteer vector show|export|import`: the steering vectors in memory."""
+"""`selfsteer vectors` and `selfsteer vector show|similar|export|import`: the vectors in memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from selfsteer.app.loading import load_student, load_vector, open_memory
 from selfsteer.app.output import literal, print_json, stdout, table
 from selfsteer.errors import VectorError
 
-vector = typer.Typer(no_args_is_help=True, help="Look at a vector; export, import or compose one.")
+vector = typer.Typer(
+    no_args_is_help=True, help="Look at a vector; compare, export, import or compose one."
+)
 
 Source = Annotated[str, typer.Argument(metavar="ID", help="The id of a vector, or a vector file.")]
 
@@ -81,6 +83,38 @@ def show(source: Source, db: options.Db = None, json_: options.Json = False) -> 
     for row in lengths:
         listing.add_row(str(row["layer"]), f"{row['length']:.3f}", f"{row['residual_norm']:.3f}")
     console.print(listing)
+
+
+@vector.command()
+def similar(
+    source: Source,
+    layer: Annotated[
+        int | None,
+        typer.Option(help="Where to compare. Default: the vector's middle layer."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 10,
+    db: options.Db = None,
+    json_: options.Json = False,
+) -> None:
+    """Show which vectors in memory point the same way, by cosine, for the same student."""
+    from selfsteer.memory.neighbours import Neighbours
+
+    found = load_vector(source, db)
+    where = found.layers[len(found.layers) // 2] if layer is None else layer
+    with open_memory(db, read_only=True) as memory:
+        nearest = Neighbours(memory).similar(found, where, limit)
+        concepts = {kept.id: kept.meta["concept"] for kept in memory.vectors()}
+    rows = [
+        {"id": hit.vector_id, "cosine": hit.cosine, "concept": concepts.get(hit.vector_id)}
+        for hit in nearest
+    ]
+    if json_:
+        print_json({"id": found.id, "layer": where, "similar": rows})
+        return
+    listing = table(f"layer {where}", "id", "cosine", "concept", right=("id", "cosine"))
+    for row in rows:
+        listing.add_row(literal(row["id"]), f"{row['cosine']:.3f}", literal(row["concept"]))
+    stdout().print(listing)
 
 
 @vector.command()

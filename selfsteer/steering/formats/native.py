@@ -92,6 +92,18 @@ def decode(data: bytes, source: str = "vector") -> tuple[VectorHeader, dict[int,
     return header, directions
 
 
+def decode_direction(data: bytes, layer: int, source: str = "vector") -> Tensor:
+    """One direction of what :func:`encode` wrote, ``[d_model]``, without reading the header.
+
+    Raises:
+        VectorError: the file cannot be read or has no such layer.
+    """
+    try:
+        return load(data)[f"{_TENSOR_PREFIX}{layer}"]
+    except (SafetensorError, KeyError, ValueError, RuntimeError, OverflowError) as error:
+        raise VectorError(f"{source} has no readable direction at layer {layer}.") from error
+
+
 def _read_header(data: bytes, source: str) -> VectorHeader:
     metadata = _safetensors_metadata(data, source)
     try:

@@ -1,4 +1,4 @@
-"""`vectors` and `vector show|export|import`."""
+"""`vectors` and `vector show|similar|export|import`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 
 from selfsteer.app.commands import vectors
 from selfsteer.memory.records import Run
+from selfsteer.memory.store import Memory
 from selfsteer.steering.vectors import SteeringVector
 from tests.app.conftest import Cli
 from tests.steering.formats.makers import saved
@@ -41,6 +42,22 @@ def test_show_a_vector_of_memory_and_a_file_alike(cli: Cli, accepted: Run, tmp_p
     assert cli("vector", "show", "v.safetensors", "--json").stdout == shown
     assert [row["layer"] for row in json.loads(shown)["layers"]] == [0, 1, 2]
     assert f"id: {name}" in cli("vector", "show", name).stdout
+
+
+def test_similar_vectors_are_ranked(cli: Cli, accepted: Run, memory: Memory) -> None:
+    name = vector_of(accepted)
+    near, far = 2.0 * memory.get_vector(name), -1.0 * memory.get_vector(name)
+    memory.put_vector(near)
+    memory.put_vector(far)
+    told = json.loads(cli("vector", "similar", name, "--json").stdout)
+    assert (told["id"], told["layer"]) == (name, 1)
+    assert (told["similar"][0]["id"], told["similar"][-1]["id"]) == (near.id, far.id)
+    assert told["similar"][0]["cosine"] == pytest.approx(1, abs=1e-6)
+    assert name not in {row["id"] for row in told["similar"]}
+    shown = cli("vector", "similar", name, "--layer", 2, "--limit", 1).stdout
+    assert "layer 2" in shown and near.id in shown and far.id not in shown
+    refused = cli("vector", "similar", name, "--layer", 9)
+    assert (refused.exit_code, "has no layer 9" in refused.stderr) == (2, True)
 
 
 def test_export_replaces_nothing_unless_told(cli: Cli, accepted: Run, tmp_path: Path) -> None:

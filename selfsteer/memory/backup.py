@@ -1,0 +1,50 @@
+"""A copy of the whole memory, made while it is in use."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from selfsteer.errors import MemoryFileError
+from selfsteer.memory.connection import Connection
+from selfsteer.memory.store import Memory
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A place beside ``path`` to write to, which becomes ``path`` when the block ends well.
+
+    Raises:
+        MemoryFileError: ``path`` is there already, or cannot be written.
+    """
+    if os.path.lexists(path):
+        raise MemoryFileError(f"{path} exists; choose another name.")
+    half = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield half
+        os.replace(half, path)
+    except OSError as error:
+        raise MemoryFileError(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        half.unlink(missing_ok=True)
+
+
+def back_up(memory: Memory, path: Path) -> int:
+    """Copy the memory, as it is at one moment, to a new file.
+
+    Returns:
+        the size of the copy in bytes.
+
+    Raises:
+        MemoryFileError: the file is there already, cannot be written, or there is no space.
+    """
+    with new_file(path) as half:
+        copy = Connection(half, read_only=False)
+        try:
+            memory.connection.copy_to(copy)
+        finally:
+            copy.close()
+    return path.stat().st_size
