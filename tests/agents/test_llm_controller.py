@@ -221,7 +221,7 @@ def test_another_method_is_named() -> None:
     assert large.reflect(GOAL, (ROUND,)).method == "lda"
     assert "lda" in calls.asked[0][2].system
     large, _ = controller(always({**answer, "method": "magic"}))
-    with pytest.raises(ControllerError, match="name a method; there are .*lda"):
+    with pytest.raises(ControllerError, match=r"name a method; there are .*lda"):
         large.reflect(GOAL, (ROUND,))
 
 
