@@ -25,11 +25,11 @@ STRENGTHS = tuple(np.geomspace(0.2, 2.0, 8).round(3).tolist())
 # Everywhere, where the reply begins, or there and through the first words or the first sentence: a
 # value that is chosen once needs its push until it is said.
 SELECTORS = ("all", "last", "last + response[0:4]", "last + response[0:16]")
-# The best points are looked at again with strengths between those of the grid beside them.
-DOSES = (1 / 1.18, 1.0, 1.18)
-# Development probes for the grid, for the best points of it, for those with doses, for the last.
-LOOKS = (8, 40, 80, 320)
-KEPT = (24, 6, 4)
+# Development probes for each look: at the grid, at the best points of it, at the best of those with
+# strengths beside theirs, and at the best of those with strengths in between.
+LOOKS = (8, 40, 96, 480)
+KEPT = (24, 6, 2)
+STEPS = (1.18, 1.06)  # from a strength to the next one, in the last two looks
 REPORT = 400
 EXPRESSION, WELL_FORMED = 0.85, 0.90
 
@@ -121,13 +121,17 @@ def best_single(student: Student, family: str, value: str) -> Best:
         merits = dict(zip(points, map(_merit, found), strict=True))
         return sorted(points, key=merits.__getitem__, reverse=True)
 
-    for look, kept in enumerate(KEPT):
-        points = ranked(points, look)[:kept]
-        if look == 1:
-            points = [p._replace(strength=p.strength * dose) for p in points for dose in DOSES]
-    best = ranked(points, len(KEPT))[0]
+    points = ranked(points, 0)[: KEPT[0]]
+    points = ranked(points, 1)[: KEPT[1]]
+    points = ranked(_beside(points, STEPS[0]), 2)[: KEPT[2]]
+    best = ranked(_beside(points, STEPS[1]), 3)[0]
     ((expression, well),) = measure(student, _plans(vector, [best]), asked, REPORT, seed=20)
     return Best(family, value, best, expression, well, vector)
+
+
+def _beside(points: list[Point], step: float) -> list[Point]:
+    """Each point, and the same a step weaker and stronger."""
+    return [p._replace(strength=p.strength * dose) for p in points for dose in (1 / step, 1, step)]
 
 
 def _plans(vector: SteeringVector, points: list[Point]) -> list[Plan]:
