@@ -1,4 +1,4 @@
-"""Noise on the residual stream while training, which makes the student steerable.
+"""Noise on the residual stream while training, so that plain vectors steer the student better.
 
 A vector that is added to a block's output is, to the blocks behind it, mostly noise: a little of it
 says what was meant, the rest disturbs. A student that was trained under noise carries what it means
