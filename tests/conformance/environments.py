@@ -25,8 +25,8 @@ def ensure(peer: str) -> Path:
     if not stamp.is_file() or stamp.read_text() != wanted:
         print(f"Installing {peer} into {folder}; the first time takes some minutes.", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *REQUIREMENTS[peer]], check=True)
+        pip: list[str | Path] = [python, "-m", "pip", "--disable-pip-version-check", "install"]
+        subprocess.run([*pip, "--quiet", *REQUIREMENTS[peer]], check=True)
         stamp.write_text(wanted)
     return python
 
