@@ -22,8 +22,8 @@ class PeerError(RuntimeError):
 class Worker:
     """A peer's process; between two requests it waits and takes no time."""
 
-    def __init__(self, name: str, process: subprocess.Popen[str]) -> None:
-        self.name, self._process = name, process
+    def __init__(self, name: str, process: subprocess.Popen[str], log: Path) -> None:
+        self.name, self._process, self._log = name, process, log
 
     def seconds(self, work: str, **asked: Any) -> float:
         """Let the peer do `work` and return how long it took.
@@ -33,10 +33,13 @@ class Worker:
         """
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None and stdout is not None
-        stdin.write(json.dumps({"work": work, **asked}) + "\n")
-        stdin.flush()
-        line = stdout.readline()
-        answer = json.loads(line) if line else {"error": "its process ended"}
+        try:
+            stdin.write(json.dumps({"work": work, **asked}) + "\n")
+            stdin.flush()
+            line = stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        answer = json.loads(line) if line else {"error": f"its process ended; see {self._log}"}
         if "error" in answer:
             raise PeerError(f"{self.name} cannot {work} {asked}: {answer['error']}")
         return float(answer["seconds"])
@@ -49,16 +52,18 @@ def worker(peer: str, world: Path, threads: int) -> Iterator[Worker]:
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     alone = kept | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(threads)}
     python = Path.cwd() / ensure(peer)
-    process = subprocess.Popen(
-        [python, script.resolve(), world.resolve(), str(threads)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=alone,
-    )
+    log = world / f"{peer}.log"
+    with log.open("w") as complaints:
+        process = subprocess.Popen(
+            [python, script.resolve(), world.resolve(), str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+            env=alone,
+        )
     try:
-        yield Worker(peer, process)
+        yield Worker(peer, process, log)
     finally:
         process.terminate()
         process.wait()

@@ -10,12 +10,18 @@ from pathlib import Path
 
 import torch
 from steering_vectors import SteeringVector, train_steering_vector
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 torch.set_num_threads(int(sys.argv[2]))
 folder = Path(sys.argv[1])
 work = json.loads((folder / "work.json").read_text())
-tokenizer = AutoTokenizer.from_pretrained(folder)
+# By its file: this transformers knows no tokenizer class of later ones.
+tokenizer = PreTrainedTokenizerFast(
+    tokenizer_file=str(folder / "tokenizer.json"),
+    pad_token="<pad>",
+    bos_token="<s>",
+    eos_token="</s>",
+)
 tokenizer.padding_side = "left"
 model = AutoModelForCausalLM.from_pretrained(folder).eval()
 texts = work["texts"]
