@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from benchmarks.bars import Bar, publish
 from benchmarks.speed import extraction, generation, growth
-from benchmarks.speed.workers import worker
+from benchmarks.speed.workers import Worker, worker
 from benchmarks.speed.world import load_world, write_world
 from selfsteer.steering.model import Student
 
@@ -38,14 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     student = load_world(folder)
     with ExitStack() as stack:
         workers = [stack.enter_context(worker(peer, folder, THREADS)) for peer in PEERS]
-        bars = [
-            *extraction.rows(student, workers),
-            *generation.against_transformers(student),
-            generation.against_equal_plans(student),
-            generation.against_a_loop(Student.load("pocket"), "Pocket", 3.0),
-            generation.against_a_loop(student, "12 layers", 2.0),
-            *generation.against_peers(student, workers),
-        ]
+        bars = []
+        for bar in rows(student, workers):
+            bars.append(bar)
+            print(f"{bar.name}: {bar.value:.3f} ({bar.note})", file=sys.stderr, flush=True)
     found = growth.curves(student)
     code = publish("bench", bars)
     for curve in found:
@@ -56,9 +52,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def rows(student: Student, workers: Sequence[Worker]) -> Iterator[Bar]:
+    """Every row of the table, as it is measured."""
+    yield from extraction.rows(student, workers)
+    yield from generation.against_transformers(student)
+    yield generation.against_equal_plans(student)
+    yield generation.against_a_loop(Student.load("pocket"), "Pocket", 3.0)
+    yield generation.against_a_loop(student, "12 layers", 2.0)
+    yield from generation.against_peers(student, workers)
+
+
 def write_page(bars: Sequence[Bar], found: Sequence[growth.Curve]) -> None:
     """The table and the plot, for people who do not run it."""
-    rows = [
+    lines = [
         f"| {bar.name} | {bar.value:.2f} | {'≥' if bar.at_least else '≤'} {bar.limit:g} | "
         f"{'yes' if bar.met else '**no**'} | {bar.note} |"
         for bar in bars
@@ -70,7 +76,7 @@ def write_page(bars: Sequence[Bar], found: Sequence[growth.Curve]) -> None:
         "medians of interleaved pairs with their 95 % intervals. The model is a random Llama of\n"
         "12 layers, 256 wide, with a vocabulary of 32,000; the texts have 9 to 200 tokens.\n\n"
         "| work | ratio | limit | met | against, interval |\n|---|---|---|---|---|\n"
-        + "\n".join(rows)
+        + "\n".join(lines)
         + f"\n\n![How it grows]({PLOT.name})\n",
         encoding="utf-8",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -20,13 +20,12 @@ from selfsteer.steering.prompts import Prompt
 BATCHES = (1, 8, 32)  # the peers' batch sizes; the fastest counts
 
 
-def rows(student: Student, workers: Sequence[Worker]) -> list[Bar]:
+def rows(student: Student, workers: Sequence[Worker]) -> Iterator[Bar]:
     """One middle layer and all layers, each against the fastest peer and against the floor."""
     cases = (
         ("one middle layer", [MIDDLE], 5.0),
         ("all layers", list(range(student.n_layers)), 2.5),
     )
-    found = []
     for name, layers, limit in cases:
         peer, batch = fastest(workers, layers)
         ours = stopwatch(lambda layers=layers: extract(student, layers))  # type: ignore[misc]
@@ -37,21 +36,13 @@ def rows(student: Student, workers: Sequence[Worker]) -> list[Bar]:
             ours,
         )
         note = f"{peer.name}, batches of {batch}; {ratio}"
-        found.append(Bar(f"extraction, {name}: times faster", ratio.value, limit, note=note))
+        yield Bar(f"extraction, {name}: times faster", ratio.value, limit, note=note)
         floor = interleaved(
             lambda layers=layers: extract(student, layers),  # type: ignore[misc]
             lambda layers=layers: bare_forward(student, max(layers) + 1),  # type: ignore[misc]
         )
-        found.append(
-            Bar(
-                f"extraction, {name}: over the floor",
-                floor.value,
-                1.15,
-                at_least=False,
-                note=str(floor),
-            )
-        )
-    return found
+        label = f"extraction, {name}: over the floor"
+        yield Bar(label, floor.value, 1.15, at_least=False, note=str(floor))
 
 
 def extract(student: Student, layers: Sequence[int]) -> None:

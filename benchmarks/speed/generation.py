@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -39,9 +39,8 @@ def unit_vector(student: Student, number: int = 0) -> SteeringVector:
     )
 
 
-def against_transformers(student: Student) -> list[Bar]:
+def against_transformers(student: Student) -> Iterator[Bar]:
     """Steered, against transformers' own unsteered `generate` on the same prompts."""
-    found = []
     for name, plan in plans_of(student).items():
         for count in ROWS:
             ratio = interleaved(
@@ -50,8 +49,7 @@ def against_transformers(student: Student) -> list[Bar]:
                 patience=45,
             )
             label = f"steered over transformers' unsteered, {name}, B = {count}"
-            found.append(Bar(label, ratio.value, 1.03, at_least=False, note=str(ratio)))
-    return found
+            yield Bar(label, ratio.value, 1.03, at_least=False, note=str(ratio))
 
 
 def against_equal_plans(student: Student) -> Bar:
@@ -94,9 +92,8 @@ def against_a_loop(student: Student, name: str, limit: float) -> Bar:
     )
 
 
-def against_peers(student: Student, workers: Sequence[Worker]) -> list[Bar]:
+def against_peers(student: Student, workers: Sequence[Worker]) -> Iterator[Bar]:
     """Steered `generate`, against that of the fastest peer."""
-    found = []
     for name, plan in plans_of(student).items():
         where = list(plan.edits[0].layers)
         for count in ROWS:
@@ -112,8 +109,7 @@ def against_peers(student: Student, workers: Sequence[Worker]) -> list[Bar]:
                 ratios.append((ratio, worker.name))
             ratio, peer = min(ratios, key=lambda pair: pair[0].value)
             label = f"steered generate, {name}, B = {count}: times faster"
-            found.append(Bar(label, ratio.value, 1.0, note=f"{peer}; {ratio}"))
-    return found
+            yield Bar(label, ratio.value, 1.0, note=f"{peer}; {ratio}")
 
 
 def plans_of(student: Student) -> dict[str, Plan]:
