@@ -126,7 +126,8 @@ def _reach_bars(studies: Sequence[dict[str, Any]]) -> list[Bar]:
         ),
         Bar(
             "the same, over random search",
-            loop / random if random < never else 0.0,
+            # Where neither arrives the loop needs no fewer, which `never / never` would not say.
+            never if loop == never else loop / random,
             1.0,
             at_least=False,
             note=f"random: median {random:g}; never in {sum(not r['random'] for r in rows)}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -29,7 +29,7 @@ class Calls(Protocol):
     def ask(self, step: str, role: str, ask: Ask) -> Reply:
         """The reply to a request, from the ledger where it is there."""
 
-    def prefetch(self, step: str, role: str, asks: Sequence[Ask]) -> None:
+    def prefetch(self, step: str, role: str, asks: Iterable[Ask]) -> None:
         """Get many replies on record before they are asked for one by one."""
 
     def parsed(self, step: str, role: str, ask: Ask) -> None:

@@ -131,7 +131,7 @@ class LlmController:
         """
         asked = [s for s in dict.fromkeys(samples) if s.reply.strip()]
         parts = [asked[i : i + JUDGED_AT_ONCE] for i in range(0, len(asked), JUDGED_AT_ONCE)]
-        asks = [first_ask("judge", Judgement, _judged(goal, part)) for part in parts]
+        asks = (first_ask("judge", Judgement, _judged(goal, part)) for part in parts)
         self._calls.prefetch("judge", load_prompt("judge").version, asks)
         scores: dict[Sample, float] = {}
         for part in parts:

@@ -6,7 +6,7 @@ process that comes after a crash fetches the answers instead of paying again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from selfsteer.agents.budget import Budget
 from selfsteer.agents.models.chat_model import Ask, BatchModel
@@ -36,7 +36,7 @@ class BatchedCalls(PaidCalls):
         super().__init__(ledger, run_id, budget, model, price, on_ambiguous)
         self._batches = model
 
-    def prefetch(self, step: str, role: str, asks: Sequence[Ask]) -> None:
+    def prefetch(self, step: str, role: str, asks: Iterable[Ask]) -> None:
         """Get the replies to many calls on record; what has no reply then is for `ask` to settle.
 
         Raises:

@@ -7,7 +7,7 @@ counts as spent, and whether it is asked again is the person's to say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal
@@ -125,7 +125,7 @@ class PaidCalls:
             except CallAmbiguous as error:
                 doubt = error
 
-    def prefetch(self, step: str, role: str, asks: Sequence[Ask]) -> None:
+    def prefetch(self, step: str, role: str, asks: Iterable[Ask]) -> None:
         """Get many replies on record before they are asked for: here that would save nothing."""
 
     def parsed(self, step: str, role: str, ask: Ask) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from selfsteer.agents.models.chat_model import Ask, Reply, Usage
@@ -33,7 +33,7 @@ class ScriptedCalls:
             return answer
         return said(answer if isinstance(answer, str) else json.dumps(answer))
 
-    def prefetch(self, step: str, role: str, asks: Sequence[Ask]) -> None:
+    def prefetch(self, step: str, role: str, asks: Iterable[Ask]) -> None:
         self.prefetched = list(asks)
 
     def parsed(self, step: str, role: str, ask: Ask) -> None:
