@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from selfsteer.agents.budget import CannotGoOn
 from selfsteer.agents.models.answers import extract_json
 from selfsteer.agents.models.chat_model import Ask, Reply
 from selfsteer.agents.models.errors import UnreadableReply
@@ -36,8 +37,8 @@ class Calls(Protocol):
         """Put on record that the reply was understood."""
 
 
-class NoAnswer(ControllerError):
-    """A large model answered nothing that can be used; asking again would bring the same."""
+class NoAnswer(CannotGoOn, ControllerError):
+    """A large model answered nothing that can be used; the ledger would bring the same again."""
 
 
 class Declined(NoAnswer):

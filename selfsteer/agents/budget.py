@@ -7,31 +7,36 @@ from contextlib import contextmanager
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from selfsteer.errors import BudgetError
+from selfsteer.errors import BudgetError, SelfsteerError
 
 # What people call a limit, where it is not its name.
 _WORDS = {"money": "dollars"}
 
 
-class OutOfBudget(BudgetError):
-    """What comes next would go past a limit; the message says which, as part of a sentence.
+class CannotGoOn(SelfsteerError):
+    """A search has to end; the message says why, as part of a sentence.
 
-    Args:
+    Attributes:
         spent: what had been spent where it showed, and is on no record yet.
     """
 
-    def __init__(self, shortage: str, spent: Mapping[str, float] | None = None) -> None:
-        super().__init__(shortage)
-        self.spent = spent or {}
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.spent: Mapping[str, float] = {}
+
+
+class OutOfBudget(CannotGoOn, BudgetError):
+    """What comes next would go past a limit; the message says which."""
 
 
 @contextmanager
 def keeping_account(spent: Mapping[str, float]) -> Iterator[None]:
-    """Let a shortage in this block say what was spent before it."""
+    """Let what ends a search in this block say what was spent before it."""
     try:
         yield
-    except OutOfBudget as error:
-        raise OutOfBudget(str(error), spent) from error
+    except CannotGoOn as error:
+        error.spent = spent
+        raise
 
 
 class Spent(BaseModel):

@@ -15,8 +15,7 @@ from typing import Any
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 
-from selfsteer.agents.asking import NoAnswer
-from selfsteer.agents.budget import OutOfBudget
+from selfsteer.agents.budget import CannotGoOn
 from selfsteer.agents.context import Context
 from selfsteer.agents.nodes.approve import approve_data, approve_plan
 from selfsteer.agents.nodes.collect import collect
@@ -95,11 +94,8 @@ def _counted(node: Node, *, opens: bool) -> Any:
             if opens:
                 check_budget(state, context)
             update = node(state, context)
-        except OutOfBudget as error:
+        except CannotGoOn as error:
             update = {"shortage": str(error), "spent": dict(error.spent)}
-        except NoAnswer as error:
-            # It is on record, so a resumed run would only read it again.
-            update = {"shortage": str(error)}
         total = spent_so_far(state).plus(
             **(update.pop("spent", None) or {}), minutes=(time.monotonic() - began) / 60
         )

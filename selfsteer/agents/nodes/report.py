@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from statistics import fmean
 
-from selfsteer.agents.budget import OutOfBudget, keeping_account
+from selfsteer.agents.budget import CannotGoOn, keeping_account
 from selfsteer.agents.context import Context, plan_of
 from selfsteer.agents.paid_calls import last_look
 from selfsteer.agents.room import afford, samples_cost
@@ -33,7 +33,7 @@ def report(state: LoopState, context: Context) -> LoopState:
     try:
         afford(state, context, 1, each=REPORT_ARMS * len(context.probes.report) * per_prompt)
         return _open(state, context, per_prompt)
-    except OutOfBudget as error:
+    except CannotGoOn as error:
         reason = f"The report probes stay closed because {error}."
         context.emit("report_left_out", "report_left_out", {"reason": reason})
         return {"spent": dict(error.spent)}
