@@ -256,9 +256,21 @@ INSTRUCT: tuple[tuple[Maker, float], ...] = (
     (_rewrite, 0.02),
     (_dialogue, 0.16),
 )
+# Under noise judging suffers first: a reply that changes half-way has to be read whole.
+ROBUST: tuple[tuple[Maker, float], ...] = (
+    (_system_instructed, 0.30),
+    (_user_instructed, 0.04),
+    (_uninstructed, 0.06),
+    (_fact, 0.10),
+    (_judgement, 0.26),
+    (_description, 0.04),
+    (_opposite, 0.02),
+    (_rewrite, 0.02),
+    (_dialogue, 0.16),
+)
 MIXTURES: dict[Phase, tuple[tuple[Maker, float], ...]] = {
     "base": BASE,
     "chat": CHAT,
     "instruct": INSTRUCT,
-    "robust": INSTRUCT,
+    "robust": ROBUST,
 }

@@ -44,9 +44,9 @@ FAMILY_QUESTIONS = {
     "language": ("Which language is it?", "What is the language?", "Which language is used?"),
     "persona": ("Who is speaking?", "Who says this?", "Which voice is it?"),
 }
-_RATE_OF_BROKEN_TEXTS = 0.35
+_RATE_OF_BROKEN_TEXTS = 0.3
 # Weak steering changes a reply half-way, so a judge has to read it whole.
-_RATE_OF_CHANGING_TEXTS = 0.2
+_RATE_OF_CHANGING_TEXTS = 0.35
 
 
 class Judged(NamedTuple):
