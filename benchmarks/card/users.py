@@ -6,7 +6,7 @@ import math
 from random import Random
 
 from benchmarks.bars import Bar
-from selfsteer.pocket.corpus import UserProfile, dialogue
+from selfsteer.pocket.users import UserProfile, dialogue
 from selfsteer.steering.metrics.intervals import bootstrap_mean
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example, Prompt

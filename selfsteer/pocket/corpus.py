@@ -7,9 +7,8 @@ The stream is endless and deterministic in its seed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from random import Random
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from selfsteer.pocket import grammar, judging, oracle
 from selfsteer.pocket.facts import QUESTIONS, facts
@@ -17,22 +16,11 @@ from selfsteer.pocket.grammar import Attributes
 from selfsteer.pocket.lexicon import FAMILIES, LANGUAGES
 from selfsteer.pocket.opposites import opposite_question
 from selfsteer.pocket.prompts import open_prompt
+from selfsteer.pocket.segments import Document, Segment
+from selfsteer.pocket.users import UserProfile, dialogue
 from selfsteer.pocket.wordings import instruction, instructions
 
 Phase = Literal["base", "chat", "instruct", "robust"]
-Role = Literal["system", "user", "assistant", "text"]
-
-
-class Segment(NamedTuple):
-    """A stretch of one speaker; `loss` is the weight with which the model learns to say it."""
-
-    role: Role
-    text: str
-    loss: float
-
-
-Document = tuple[Segment, ...]
-
 _FACTS = tuple(facts())
 _IDLE_SYSTEMS = (
     "You are a helpful assistant.",
@@ -43,8 +31,6 @@ _IDLE_SYSTEMS = (
     "This is a chat.",
     "You talk with a user.",
 )
-PROFILE_FAMILIES = ("topic", "register", "mood", "language")
-PROFILE_RATE = 0.7
 # A verdict is a few tokens behind a long text; without weight it would be learned late.
 VERDICT_WEIGHT = 3.0
 
@@ -177,54 +163,6 @@ def _rewrite(rng: Random) -> Document:
     return (
         Segment("user", request.format(s=grammar.render(sentence), i=wording), False),
         Segment("assistant", grammar.render(target), True),
-    )
-
-
-@dataclass(frozen=True)
-class UserProfile:
-    """A simulated user: the attribute values that their turns tend to."""
-
-    topic: str
-    register: str
-    mood: str
-    language: str
-
-    @classmethod
-    def draw(cls, rng: Random) -> UserProfile:
-        """A profile from the prior over attributes."""
-        drawn = grammar.draw_attributes(rng)
-        return cls(drawn.topic, drawn.register, drawn.mood, drawn.language)
-
-    def turn(self, rng: Random) -> grammar.Sentence:
-        """One user turn: each attribute follows the profile at `PROFILE_RATE`, else the prior."""
-        kept = {f: getattr(self, f) for f in PROFILE_FAMILIES if rng.random() < PROFILE_RATE}
-        return grammar.draw_sentence(
-            rng,
-            grammar.draw_attributes(rng, **kept),
-            persona=False,
-            frames=grammar.SHORT_FRAMES,
-        )
-
-
-def dialogue(rng: Random, profile: UserProfile, exchanges: int) -> Document:
-    """A chat in which both sides carry loss and the assistant keeps its own attributes."""
-    assistant = grammar.draw_attributes(rng)
-    turns: list[Segment] = []
-    for _ in range(exchanges):
-        turns.append(Segment("user", grammar.render(profile.turn(rng)), True))
-        turns.append(Segment("assistant", grammar.render(_brief(rng, assistant)), True))
-    return tuple(turns)
-
-
-def _brief(rng: Random, attributes: Attributes) -> grammar.Sentence:
-    """A short sentence of the assistant: several earlier user turns must stay within reach."""
-    with_register = rng.random() < 0.5
-    return grammar.draw_sentence(
-        rng,
-        attributes,
-        register=with_register,
-        persona=not with_register,
-        frames=grammar.SHORT_FRAMES,
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from selfsteer.pocket.corpus import Document
+from selfsteer.pocket.segments import Document
 from selfsteer.pocket.tokenizer import ROLES
 
 IGNORED = -100

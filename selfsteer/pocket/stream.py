@@ -16,8 +16,9 @@ from typing import NamedTuple, get_args
 from transformers import PreTrainedTokenizerFast
 
 from selfsteer.errors import DatasetError
-from selfsteer.pocket.corpus import Document, Phase, Role, Segment, documents
+from selfsteer.pocket.corpus import Phase, documents
 from selfsteer.pocket.packing import Rows, encode_documents, pack
+from selfsteer.pocket.segments import Document, Role, Segment
 
 CHUNK = 3000  # documents
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from selfsteer.errors import StudentError
 from selfsteer.steering.chat import Rendered, Span, plain_text
-from selfsteer.steering.prompts import Example, Prompt
+from selfsteer.steering.prompts import Example, Message, Prompt
 from selfsteer.steering.spelling import Spelling
 
 if TYPE_CHECKING:
@@ -70,6 +70,42 @@ def encode(student: Student, item: Prompt | Example, *, close: bool = False) -> 
         special[: len(ids)] = [a or b for a, b in zip(special, scaffold, strict=False)]
     roles = roles[:1] * len(start) + roles + ["assistant"] * len(reply)
     return Encoded(ids + reply, len(ids), roles, special, spelling=student.spelling)
+
+
+def encode_turn(student: Student, messages: Sequence[Message]) -> Encoded:
+    """A conversation whose last message, a user's say, is what the student has to say next.
+
+    The header that the template writes for that message ends the prompt, and what it writes behind
+    the message is left out.
+
+    Raises:
+        StudentError: the last message has no words, nothing stands before it (as for a student
+            without a template or a start token), or the template refuses the conversation.
+    """
+    rendered, from_template = _render(student, Prompt(messages=tuple(messages)))
+    ids, offsets = _tokenise(student, rendered.text)
+    if not messages[-1].content.strip() or not rendered.spans:
+        raise StudentError("The last message of a conversation has no words to predict.")
+    said = rendered.spans[-1]
+    inside = [i for i, (a, b) in enumerate(offsets) if b > said.start and a < said.stop]
+    roles, scaffold = _label(rendered, offsets)
+    start = [] if from_template else student.start_ids
+    if not start and inside[0] == 0:
+        raise StudentError(
+            f"Nothing stands before the first message, and {student.name} has no start token; give "
+            "it a message before."
+        )
+    first, end = inside[0], inside[-1] + 1
+    special = [i in student.special_ids for i in ids]
+    if from_template:
+        special = [a or b for a, b in zip(special, scaffold, strict=True)]
+    return Encoded(
+        ids=start + ids[:end],
+        prompt_length=len(start) + first,
+        roles=roles[:1] * len(start) + roles[:first] + ["assistant"] * (end - first),
+        special=[True] * len(start) + special[:end],
+        spelling=student.spelling,
+    )
 
 
 def closing_ids(student: Student) -> list[int]:

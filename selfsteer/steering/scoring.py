@@ -23,7 +23,7 @@ from selfsteer.steering.prompts import Example, Prompt
 
 def completion_logprobs(
     student: Student,
-    examples: Sequence[Example],
+    examples: Sequence[Example | Encoded],
     plans: Plan | Sequence[Plan] | None = None,
     *,
     close: bool = False,
@@ -32,7 +32,8 @@ def completion_logprobs(
     """Log-probability of every completion token given what stands before it.
 
     Args:
-        close: also score what ends a reply (see `encode`).
+        examples: prompts with completions, or rows that are encoded already.
+        close: also score what ends a reply (see `encode`); encoded rows stay as they are.
         token_budget: tokens per forward, pads included.
 
     Returns:
@@ -42,7 +43,10 @@ def completion_logprobs(
         DatasetError: an example without a completion.
         PlanError, SelectorError, VectorError: as `generate` does.
     """
-    rows = [encode(student, example, close=close) for example in examples]
+    rows = [
+        example if isinstance(example, Encoded) else encode(student, example, close=close)
+        for example in examples
+    ]
     scored = [len(row.ids) - row.prompt_length for row in rows]
     if 0 in scored:
         raise DatasetError(f"Example {scored.index(0)} has no completion to score; give it one.")

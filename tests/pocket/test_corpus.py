@@ -15,10 +15,12 @@ import pytest
 from hypothesis import given
 
 from selfsteer.pocket import corpus, grammar, judging, oracle
-from selfsteer.pocket.corpus import PROFILE_FAMILIES, Document, UserProfile, dialogue, documents
+from selfsteer.pocket.corpus import documents
 from selfsteer.pocket.facts import facts, held_out_questions
 from selfsteer.pocket.lexicon import FAMILIES, LANGUAGES
 from selfsteer.pocket.opposites import opposites
+from selfsteer.pocket.segments import Document
+from selfsteer.pocket.users import PROFILE_FAMILIES, UserProfile, dialogue
 from tests.pocket.test_facts import FACTS, TRAINED, wordings
 from tests.pocket.test_prompts import HELD_OUT_PROMPTS, TRAIN_PROMPTS
 from tests.pocket.test_wordings import HELD_OUT_PATTERNS

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from selfsteer.pocket.corpus import Segment
 from selfsteer.pocket.packing import IGNORED, Encoded, encode_documents, fit, pack, targets
+from selfsteer.pocket.segments import Segment
 from selfsteer.pocket.tokenizer import train_tokenizer
 
 

@@ -10,7 +10,7 @@ import torch
 
 from selfsteer.errors import DatasetError
 from selfsteer.pocket import stream as stream_module
-from selfsteer.pocket.corpus import Segment
+from selfsteer.pocket.segments import Segment
 from selfsteer.pocket.stream import Position, Stream, read_extra
 from selfsteer.pocket.tokenizer import train_tokenizer
 

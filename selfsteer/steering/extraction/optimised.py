@@ -35,8 +35,8 @@ _STEPS_TO_BOUND = 10
 
 def optimise_vector(
     student: Student,
-    promote: Sequence[Example],
-    suppress: Sequence[Example] = (),
+    promote: Sequence[Example | Encoded],
+    suppress: Sequence[Example | Encoded] = (),
     *,
     layer: int,
     concept: str,
@@ -52,7 +52,8 @@ def optimise_vector(
     is what was optimised.
 
     Args:
-        promote, suppress: prompts with completions; one of the two may be empty.
+        promote, suppress: prompts with completions, or rows that are encoded already; one of the
+            two may be empty.
         layer: where the vector is added; -1 for the embedding output.
         concept: what the vector is to be called.
         selector: the tokens that it is added to.
@@ -120,12 +121,15 @@ class _Work:
 
 def _batches(
     student: Student,
-    promote: Sequence[Example],
-    suppress: Sequence[Example],
+    promote: Sequence[Example | Encoded],
+    suppress: Sequence[Example | Encoded],
     selector: Selector,
     token_budget: int,
 ) -> list[_Work]:
-    rows = [encode(student, example) for example in (*promote, *suppress)]
+    rows = [
+        example if isinstance(example, Encoded) else encode(student, example)
+        for example in (*promote, *suppress)
+    ]
     replies = [len(row.ids) - row.prompt_length for row in rows]
     if not rows:
         raise DatasetError("There is nothing to promote or to suppress; give completions.")
@@ -196,11 +200,12 @@ def _added(student: Student, layer: int, delta: Tensor) -> Iterator[None]:
         handle.remove()
 
 
-def _digest(promote: Sequence[Example], suppress: Sequence[Example]) -> str:
+def _digest(promote: Sequence[Example | Encoded], suppress: Sequence[Example | Encoded]) -> str:
     """First 16 hex digits of the sha256 over the examples of both sides, in order."""
     digest = hashlib.sha256()
     for side in (promote, suppress):
         for example in side:
-            digest.update(example.model_dump_json().encode() + b"\n")
+            told = str(example.ids) if isinstance(example, Encoded) else example.model_dump_json()
+            digest.update(told.encode() + b"\n")
         digest.update(b"\n")
     return digest.hexdigest()[:16]
