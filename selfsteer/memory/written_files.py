@@ -65,6 +65,8 @@ class WrittenFiles:
 
     def drop(self, path: Path) -> None:
         """Take a file off the record that is not there after all."""
+        if self._connection.read_only:
+            return
         with self._connection.write() as db:
             db.execute("DELETE FROM written_files WHERE path = ?", [str(path.resolve())])
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from glob import escape
 from pathlib import Path
 
 from selfsteer.errors import MemoryFileError
@@ -97,17 +98,33 @@ def _clear_files(
             continue
         elif file.kind == "checkpoints":
             checkpoints.setdefault(path, []).append(str(file.run_id))
-        elif path.exists():
-            account.attempt(path, Path.unlink, account.files)
+        elif path.exists() or _halves(path):
+            account.attempt(path, _delete, account.files)
     for path, runs in checkpoints.items():
         if path.exists():
             account.attempt(path, partial(_clear_checkpoints, runs=runs), account.cleaned)
 
 
+def _halves(path: Path) -> list[Path]:
+    """What a kill left of a file that was being written."""
+    return [*path.parent.glob(f".{escape(path.name)}.*tmp")]
+
+
+def _delete(path: Path) -> None:
+    for half in _halves(path):
+        half.unlink()
+    path.unlink(missing_ok=True)
+
+
 def _clear_backup(
     path: Path, user_id: str, reach: Reach, seen: set[Path], account: _Account
 ) -> None:
+    halves = _halves(path)
+    for half in halves:
+        half.unlink()
     if not path.exists():
+        if halves:
+            return  # its making was cut short
         raise MemoryFileError(
             f"The backup {path} is not there; if it was moved, it still holds the user."
         )

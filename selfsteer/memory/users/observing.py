@@ -6,6 +6,8 @@ import json
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from pydantic import ValidationError
+
 from selfsteer.errors import UserError
 from selfsteer.memory.connection import now
 from selfsteer.memory.records import to_json
@@ -89,7 +91,19 @@ class Observing(People):
             "WHERE user_id = ? ORDER BY began, position, sequence",
             [user_id],
         )
-        return [_stored(row) for row in rows if kinds is None or row["kind"] in kinds]
+        return [stored(row) for row in rows if kinds is None or row["kind"] in kinds]
+
+    def place_of(self, user_id: str, observation: Observation) -> int | None:
+        """Where the same was observed in the same session before; None where it was not."""
+        rows = self._connection.query(
+            "SELECT position FROM observations WHERE user_id = ? AND session = ? AND kind = ? "
+            "AND scope = ? AND content = ? ORDER BY position LIMIT 1",
+            [
+                *(user_id, observation.session, observation.kind, observation.scope),
+                to_json(content_of(observation)),
+            ],
+        )
+        return rows[0]["position"] if rows else None
 
     def next_order(self, user_id: str, session: str) -> int:
         """The first place behind everything that a session of a user has."""
@@ -102,12 +116,22 @@ class Observing(People):
         return place
 
 
-def _stored(row: dict[str, Any]) -> StoredObservation:
-    observation = OBSERVATION.validate_python(
-        {
-            **{name: row[name] for name in ("session", "kind", "source", "scope")},
-            "order": row["position"],
-            **json.loads(row["content"]),
-        }
-    )
+def stored(row: dict[str, Any]) -> StoredObservation:
+    """Read a row of the table.
+
+    Raises:
+        UserError: it was altered, so that it is no observation.
+    """
+    try:
+        observation = OBSERVATION.validate_python(
+            {
+                **{name: row[name] for name in ("session", "kind", "source", "scope")},
+                "order": row["position"],
+                **json.loads(row["content"]),
+            }
+        )
+    except ValidationError as error:
+        raise UserError(
+            f"The observation {row['id']} was altered on disk; restore the file from a backup."
+        ) from error
     return StoredObservation(id=row["id"], observation=observation, created=row["created"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from selfsteer.errors import UserError
@@ -21,6 +22,10 @@ class People:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def transaction(self) -> AbstractContextManager[object]:
+        """Make several writes one: all are on disk when the block ends, or none ever."""
+        return self._connection.write()
 
     def add(self, user_id: str, *, consents: bool = False) -> User:
         """Put a user on record; one who is there already stays as they are.

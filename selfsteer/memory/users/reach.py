@@ -83,6 +83,9 @@ def reach_of(
             count.
     """
     users = _ids(connection, "SELECT id FROM users WHERE id IN ({})", user_ids)
+    if not (users or runs or artefacts):
+        nothing = frozenset[str]()
+        return Reach(nothing, nothing, nothing, nothing, frozenset(), nothing)
     made_for = _ids(connection, "SELECT run_id AS id FROM run_users WHERE user_id IN ({})", users)
     made_for |= _ids(connection, "SELECT id FROM runs WHERE id IN ({})", runs)
     pools = _rows(
