@@ -43,6 +43,10 @@ class MemoryFileError(SelfsteerError):
     """The database cannot be opened, read or written."""
 
 
+class UserError(SelfsteerError):
+    """A user is unknown, did not consent, or something observed of one cannot be taken."""
+
+
 class ControllerError(SelfsteerError):
     """A controller is unknown, misconfigured, or returned something that cannot be used."""
 

@@ -13,6 +13,11 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from selfsteer.errors import MemoryFileError
 
 
+def checkpoints_file(database: Path) -> Path:
+    """Where the checkpoints of all runs of a memory are."""
+    return database.with_name(f"{database.name}.checkpoints")
+
+
 @contextmanager
 def checkpoints(database: Path) -> Iterator[SqliteSaver]:
     """Checkpoints in a file beside the database; only plain JSON values are read back.
@@ -20,7 +25,7 @@ def checkpoints(database: Path) -> Iterator[SqliteSaver]:
     Raises:
         MemoryFileError: the file is damaged or cannot be written.
     """
-    path = database.with_name(f"{database.name}.checkpoints")
+    path = checkpoints_file(database)
     try:
         with closing(sqlite3.connect(path, check_same_thread=False)) as connection:
             yield SqliteSaver(connection, serde=JsonPlusSerializer(allowed_msgpack_modules=[]))

@@ -16,7 +16,7 @@ from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 
 from selfsteer.agents.approval import ASKED, Asked, check_answered
-from selfsteer.agents.checkpoints import checkpoints, threads
+from selfsteer.agents.checkpoints import checkpoints, checkpoints_file, threads
 from selfsteer.agents.context import Context, Listener
 from selfsteer.agents.controller import Controller
 from selfsteer.agents.graph import build_graph
@@ -52,6 +52,7 @@ def run_goal(
     listener: Listener = _quiet,
     control: RunControl | None = None,
     run_id: str | None = None,
+    user_id: str | None = None,
 ) -> Run:
     """Run the loop for one goal from the start.
 
@@ -60,6 +61,8 @@ def run_goal(
         listener: told of every event.
         control: asks the run to stop once its current node is done.
         run_id: from `fresh_id`, for a controller that had to know who pays; None for a fresh one.
+        user_id: the user that the run is made for; what it leaves is forgotten with the user, and
+            recalled for that user only.
 
     Returns:
         the run as it stands in memory, with its verdict, waiting for approval, or stopped as
@@ -67,11 +70,14 @@ def run_goal(
 
     Raises:
         VectorError: an unknown method of extraction; there is no run then.
+        UserError: an unknown user; there is no run then.
         CallInDoubt: passed on after the run is marked as stopped; `resume_run` goes on, with a
             controller that asks again.
         KeyboardInterrupt: passed on after the run is marked as stopped; `resume_run` goes on.
     """
     check_method(settings.method)
+    if user_id is not None:
+        memory.users.get(user_id)
     run = memory.runs.start(
         settings.goal.text,
         student=student.name,
@@ -81,6 +87,7 @@ def run_goal(
         settings=settings.model_dump(mode="json"),
         model=controller.model,
         run_id=run_id,
+        user_id=user_id,
     )
     context = _context(run.id, settings, student, controller, memory, capability, listener)
     return _drive({"run_id": run.id}, context, control)
@@ -155,6 +162,8 @@ def _drive(start: LoopState | None, context: Context, control: RunControl | None
     try:
         if start is None:
             write_events(context.memory, context.run_id)
+        path = checkpoints_file(context.memory.path)
+        context.memory.files.note("checkpoints", path, run_ids=[context.run_id])
         with checkpoints(context.memory.path) as saver:
             _prune(saver, context)
             status = _invoke(start, context, saver, control)

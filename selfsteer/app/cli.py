@@ -20,6 +20,7 @@ from selfsteer.app.commands import (
     lineage,
     memory,
     run,
+    users,
     vectors,
 )
 from selfsteer.app.output import literal, plain_warnings, stderr
@@ -80,6 +81,7 @@ vectors.vector.command()(lineage.tree)
 vectors.vector.command()(lineage.explain)
 app.add_typer(vectors.vector, name="vector")
 app.add_typer(memory.memory, name="memory")
+app.add_typer(users.user, name="user")
 app.command()(generate.generate)
 app.command()(chat.chat)
 app.command()(doctor.doctor)

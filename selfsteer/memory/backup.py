@@ -33,7 +33,10 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 def back_up(memory: Memory, path: Path) -> int:
-    """Copy the memory, as it is at one moment, to a new file.
+    """Copy the memory, as it is at one moment, to a new file, and put that on record.
+
+    Whoever is forgotten later is taken out of the copies on record too. A memory that is opened for
+    reading only is copied all the same, without a record.
 
     Returns:
         the size of the copy in bytes.
@@ -43,8 +46,13 @@ def back_up(memory: Memory, path: Path) -> int:
     """
     with new_file(path) as half:
         copy = Connection(half, read_only=False)
+        # Before the copy is there, so that no kill leaves one that is not on record.
+        memory.files.note("backup", path)
         try:
             memory.connection.copy_to(copy)
+        except BaseException:
+            memory.files.drop(path)
+            raise
         finally:
             copy.close()
     return path.stat().st_size

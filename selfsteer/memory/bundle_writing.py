@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from selfsteer.errors import MemoryFileError
@@ -12,6 +12,7 @@ from selfsteer.memory.bundle import CONTENTS, Bundle, BundledArtefact, BundledRu
 from selfsteer.memory.records import Artefact, Doubt, Remembered
 from selfsteer.memory.references import ids_in
 from selfsteer.memory.store import Memory
+from selfsteer.memory.users.reach import reach_of
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same contents give the same file
 
@@ -22,23 +23,35 @@ def write_bundle(
     """Write a bundle to a new file; of everything, where neither runs nor vectors are named.
 
     Runs that did not end stay out: their checkpoints stay behind, so that they could not go on.
+    Users stay out, with all that came from their data: a bundle goes where forgetting cannot
+    follow. A whole memory is copied by `back_up`.
 
     Raises:
-        MemoryFileError: an unknown or unfinished run, an unknown vector, a blob that is
-            altered or in quarantine, or a file that is there already or cannot be written.
+        MemoryFileError: an unknown or unfinished run, an unknown vector, one that came from a
+            user's data, a blob that is altered or in quarantine, or a file that is there already
+            or cannot be written.
     """
     everything = not run_ids and not vector_ids
     ended = memory.runs.ended()
+    users = reach_of(memory.connection, [user.id for user in memory.users.all()])
     if everything:
+        ended -= users.runs
         run_ids = [run.id for run in reversed(memory.runs.all()) if run.id in ended]
+    for name in users.runs.intersection(run_ids) | users.artefacts.intersection(vector_ids):
+        raise MemoryFileError(
+            f"{name} came from the data of a user, which is never exported; `memory backup` copies "
+            "the whole memory."
+        )
     for run_id in run_ids:
         if memory.runs.get(run_id).id not in ended:
             raise MemoryFileError(f"Run {run_id} has not ended; only runs that ended are exported.")
     stored = _stored(memory)
     for vector_id in vector_ids:
         memory.get_vector(vector_id)
-    runs = tuple(_run(memory, run_id) for run_id in dict.fromkeys(run_ids))
-    wanted = set(stored) if everything else _needed(stored, [*vector_ids], runs)
+    runs = tuple(_run(memory, run_id, users.runs) for run_id in dict.fromkeys(run_ids))
+    if everything:
+        vector_ids = [name for name in stored if name not in users.artefacts | users.loose]
+    wanted = _needed(stored, [*vector_ids], runs)
     artefacts = tuple(_bundled(kept) for name, kept in stored.items() if name in wanted)
     bundle = Bundle(artefacts=artefacts, runs=runs)
     with new_file(path) as half, zipfile.ZipFile(half, "x") as file:
@@ -82,7 +95,7 @@ def _bundled(kept: Artefact) -> BundledArtefact:
     )
 
 
-def _run(memory: Memory, run_id: str) -> BundledRun:
+def _run(memory: Memory, run_id: str, of_users: Collection[str]) -> BundledRun:
     remembered, supersedes = _remembered(memory, run_id)
     return BundledRun(
         run=memory.runs.get(run_id),
@@ -92,7 +105,9 @@ def _run(memory: Memory, run_id: str) -> BundledRun:
         ledger=tuple(memory.ledger.entries(run_id)),
         remembered=remembered,
         supersedes=supersedes,
-        doubts=_doubts(memory, remembered),
+        doubts=tuple(
+            doubt for doubt in _doubts(memory, remembered) if doubt.run_id not in of_users
+        ),
     )
 
 

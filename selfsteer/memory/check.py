@@ -13,21 +13,22 @@ from selfsteer.memory.artefacts import content_id
 from selfsteer.memory.connection import now
 from selfsteer.memory.references import broken_keys, broken_names
 from selfsteer.memory.store import Memory
+from selfsteer.memory.users.faults import user_faults
 
 
 class Fault(BaseModel):
     """Something that is wrong.
 
     Attributes:
-        kind: the file's pages, a blob, or a reference.
-        where: the blob, or the table and column that refer.
+        kind: the file's pages, a blob, a reference, or what is known of users.
+        where: the blob, or the table and column that are wrong.
         what: what is wrong with it.
         artefact_id: the blob that is wrong; None for the others.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    kind: Literal["file", "blob", "reference"]
+    kind: Literal["file", "blob", "reference", "user"]
     where: str
     what: str
     artefact_id: str | None = None
@@ -93,6 +94,8 @@ def _references(memory: Memory) -> Iterator[Fault]:
         yield Fault(kind="reference", where=table, what=f"a row of {parent} is missing")
     for where, name in broken_names(memory.connection):
         yield Fault(kind="reference", where=where, what=f"there is no artefact {name}")
+    for where, what in user_faults(memory.connection):
+        yield Fault(kind="user", where=where, what=what)
 
 
 def _blob_fault(memory: Memory, name: str, kind: str, sha256: str, size: int) -> str | None:

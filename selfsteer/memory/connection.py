@@ -124,8 +124,11 @@ class Connection:
                         raise
                 time.sleep(_NAP)
 
-    def vacuum(self) -> None:
+    def vacuum(self) -> bool:
         """Write the file anew without its empty pages, so that what was deleted is gone from it.
+
+        Returns:
+            whether it is gone from the log too; not while another process reads the file.
 
         Raises:
             MemoryFileError: no space for the second copy, or the file stays in use.
@@ -133,7 +136,8 @@ class Connection:
         with self._lock, self._plain_words():
             self.db.vacuum()
             # Until then the log holds the new pages and the file the old ones.
-            self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            busy: int = self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        return not busy
 
     def copy_to(self, other: Connection) -> None:
         """Copy the whole file, as it is at one moment, while others read and write it.
@@ -145,7 +149,7 @@ class Connection:
             self.db.conn.backup(other.db.conn)
 
     def pragma(self, name: str) -> Any:
-        """The value of a PRAGMA."""
+        """The value of a PRAGMA, also of one that sets it (``name = value``)."""
         with self._lock, self._plain_words():
             return self.db.execute(f"PRAGMA {name}").fetchone()[0]
 

@@ -29,7 +29,8 @@ def write_events(memory: Memory, run_id: str) -> Path:
         MemoryFileError: the file cannot be written.
     """
     path = events_file(memory, run_id)
-    half = path.with_suffix(".tmp")
+    half = path.with_name(f".{path.name}.tmp")
+    memory.files.note("events", path, run_ids=[run_id])
     try:
         path.parent.mkdir(exist_ok=True)
         lines = event_lines(memory.runs.events(run_id))

@@ -13,8 +13,17 @@ from selfsteer.memory.records import Doubt, RecallHit, Remembered, to_json
 
 # What a reader sees of a row: the search columns stay inside.
 _COLUMNS = "id, run_id, vector_id, goal, plan, scores, fingerprint, supersedes, created"
+# A plan of a run that was made for a user is for that user's runs only.
+_OURS = (
+    "NOT EXISTS (SELECT 1 FROM run_users AS theirs WHERE theirs.run_id = remembered.run_id "
+    "AND NOT EXISTS (SELECT 1 FROM run_users AS ours "
+    "WHERE ours.run_id = :asking AND ours.user_id = theirs.user_id))"
+)
+# So one of a user's replaces none of everybody's.
 _CURRENT = (
-    "NOT EXISTS (SELECT 1 FROM remembered AS later WHERE later.supersedes = remembered.id) "
+    "NOT EXISTS (SELECT 1 FROM remembered AS later WHERE later.supersedes = remembered.id "
+    "AND (later.run_id NOT IN (SELECT run_id FROM run_users) "
+    "OR remembered.run_id IN (SELECT run_id FROM run_users))) "
     "AND vector_id NOT IN (SELECT artefact_id FROM quarantined)"
 )
 
@@ -125,17 +134,25 @@ class Recall:
         )
         return [Doubt.from_row(row) for row in rows]
 
-    def recall(self, goal: str, fingerprint: str, limit: int = 3) -> list[RecallHit]:
+    def recall(
+        self, goal: str, fingerprint: str, limit: int = 3, *, run_id: str | None = None
+    ) -> list[RecallHit]:
         """Plans for this student that may meet ``goal``, the likeliest first.
 
         The same goal comes first, the newest of several; then goals that share content words, by
         BM25. A hit is a suggestion, to be confirmed on fresh probes before it is used.
-        """
-        return self._search(goal, "fingerprint = :fingerprint", fingerprint, limit)
 
-    def stale(self, goal: str, fingerprint: str, limit: int = 3) -> list[RecallHit]:
+        Args:
+            run_id: the run that asks; plans of runs that were made for a user are given to runs
+                for the same user only.
+        """
+        return self._search(goal, "fingerprint = :fingerprint", fingerprint, limit, run_id)
+
+    def stale(
+        self, goal: str, fingerprint: str, limit: int = 3, *, run_id: str | None = None
+    ) -> list[RecallHit]:
         """Like :meth:`recall`, for plans of *other* students: to be named, never to be applied."""
-        return self._search(goal, "fingerprint != :fingerprint", fingerprint, limit)
+        return self._search(goal, "fingerprint != :fingerprint", fingerprint, limit, run_id)
 
     def _put(self, row: Mapping[str, Any]) -> None:
         """Add a row with the columns that it is searched by; the first one of a run stays."""
@@ -148,14 +165,18 @@ class Recall:
                 row,
             )
 
-    def _search(self, goal: str, whose: str, fingerprint: str, limit: int) -> list[RecallHit]:
+    def _search(
+        self, goal: str, students: str, fingerprint: str, limit: int, run_id: str | None
+    ) -> list[RecallHit]:
+        whose = f"{students} AND {_OURS}"
+        values = {"fingerprint": fingerprint, "asking": run_id}
         key, terms = goal_key(goal), content_terms(goal)
         same = self._connection.query(
             f"SELECT {_COLUMNS}, 0.0 AS score FROM remembered WHERE goal_key = :key AND {whose} "
             f"AND {_CURRENT} ORDER BY id DESC LIMIT :limit",
-            {"key": key, "fingerprint": fingerprint, "limit": limit},
+            {**values, "key": key, "limit": limit},
         )
-        alike = self._matches(terms, whose, fingerprint, key, limit - len(same))
+        alike = self._matches(terms, whose, values, key, limit - len(same))
         found = [self._having(term, alike) for term in terms]
         return [
             *(_hit(row, exact=True, coverage=1.0) for row in same),
@@ -166,7 +187,7 @@ class Recall:
         ]
 
     def _matches(
-        self, terms: list[str], whose: str, fingerprint: str, key: str, limit: int
+        self, terms: list[str], whose: str, values: Mapping[str, Any], key: str, limit: int
     ) -> list[dict[str, Any]]:
         """Rows that share a term with a goal but are not the same goal, with their score."""
         if not terms or limit <= 0:
@@ -178,8 +199,8 @@ class Recall:
             "ORDER BY rank, id DESC LIMIT :limit",
             {
                 "query": " OR ".join(_quoted(term) for term in terms),
+                **values,
                 "key": key,
-                "fingerprint": fingerprint,
                 "limit": limit,
             },
         )

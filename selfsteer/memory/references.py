@@ -29,7 +29,7 @@ def broken_names(connection: Connection) -> list[tuple[str, str]]:
     slots = ", ".join("?" * len(_NAMING))
     members = " OR ".join(["path GLOB ?"] * len(_NAMING))
     broken = []
-    for table, column in _text_columns(connection):
+    for table, column in text_columns(connection):
         if column not in JSON_FIELDS or table == "artefacts":
             continue
         rows = connection.query(
@@ -50,7 +50,7 @@ def mentioned(connection: Connection) -> set[str]:
     not count, what another says of it does.
     """
     found: set[str] = set()
-    for table, column in _text_columns(connection):
+    for table, column in text_columns(connection):
         own = "id" if table == "artefacts" else "NULL"
         if (table, column) in {("artefacts", "id"), ("quarantined", "artefact_id")}:
             continue
@@ -64,7 +64,7 @@ def ids_in(text: str) -> list[str]:
     return _ID.findall(text)
 
 
-def _text_columns(connection: Connection) -> Iterator[tuple[str, str]]:
+def text_columns(connection: Connection) -> Iterator[tuple[str, str]]:
     """Every text column of every table of ours; an index of full text is no table."""
     rows = connection.query(
         "SELECT tables.name AS name, columns.name AS column "

@@ -49,11 +49,13 @@ class Runs:
         settings: Mapping[str, JsonValue],
         model: str | None = None,
         run_id: str | None = None,
+        user_id: str | None = None,
     ) -> Run:
         """Open a run.
 
         Args:
             model: that the controller pays for.
+            user_id: the user that it is made for: it is forgotten with the user.
             run_id: from `fresh_id`, where somebody has to know it before; None for a fresh one.
         """
         run = Run(
@@ -69,6 +71,10 @@ class Runs:
         )
         with self._connection.write() as db:
             insert(db, "runs", run)
+            if user_id is not None:
+                db.execute(
+                    "INSERT INTO run_users (run_id, user_id) VALUES (?, ?)", [run.id, user_id]
+                )
         return run
 
     def adopt(

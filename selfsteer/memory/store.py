@@ -12,6 +12,8 @@ from selfsteer.memory.ledger import Ledger
 from selfsteer.memory.migrations import prepare
 from selfsteer.memory.recall import Recall
 from selfsteer.memory.runs import Runs
+from selfsteer.memory.users import Users
+from selfsteer.memory.written_files import WrittenFiles
 
 
 class Memory(Artefacts, Recall):
@@ -26,6 +28,8 @@ class Memory(Artefacts, Recall):
         connection: to it, for the modules of this package.
         runs: the history of runs.
         ledger: the calls that cost money.
+        users: those who have vectors of their own.
+        files: that were written about what is here.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -34,6 +38,8 @@ class Memory(Artefacts, Recall):
         self.path = connection.path
         self.runs = Runs(connection)
         self.ledger = Ledger(connection)
+        self.users = Users(connection)
+        self.files = WrittenFiles(connection)
 
     @classmethod
     def open(cls, path: str | Path, *, read_only: bool = False) -> Memory:

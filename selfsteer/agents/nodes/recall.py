@@ -24,13 +24,15 @@ def recall(state: LoopState, context: Context) -> LoopState:
     if not context.settings.use_memory:
         return start
     fingerprint = context.student.fingerprint
-    for stale in context.memory.stale(context.goal.text, fingerprint, limit=1):
+    run_id = context.run_id
+    for stale in context.memory.stale(context.goal.text, fingerprint, limit=1, run_id=run_id):
         context.emit(
             "stale_vector",
             "recall/stale",
             {"vector": stale.remembered.vector_id, "goal": stale.remembered.goal},
         )
-    for hit in context.memory.recall(context.goal.text, fingerprint, limit=MOST_HITS):
+    goal = context.goal.text
+    for hit in context.memory.recall(goal, fingerprint, limit=MOST_HITS, run_id=run_id):
         found = hit.remembered
         spec = CandidateSpec.of_plan(found.plan)
         if spec is None or not (hit.exact or hit.coverage >= MIN_COVERAGE):

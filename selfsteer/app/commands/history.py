@@ -45,10 +45,11 @@ def report(
     json_: options.Json = False,
 ) -> None:
     """Write one self-contained HTML page about a run."""
+    from selfsteer.app.noting import open_for_files
     from selfsteer.app.report.page import write_report
 
     path = out or Path(f"selfsteer-report-{run_id}.html")
-    with open_memory(db, read_only=True) as memory:
+    with open_for_files(db) as memory:
         write_report(memory, run_id, path)
     if json_:
         print_json({"run": run_id, "path": str(path), "bytes": path.stat().st_size})

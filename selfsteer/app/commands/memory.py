@@ -86,9 +86,10 @@ def gc(
 @memory.command()
 def backup(file: NewFile, db: options.Db = None, json_: options.Json = False) -> None:
     """Copy the memory to a new file while it is in use."""
+    from selfsteer.app.noting import open_for_files
     from selfsteer.memory.backup import back_up
 
-    with open_memory(db, read_only=True) as opened:
+    with open_for_files(db) as opened:
         size = back_up(opened, file)
     if json_:
         print_json({"path": str(file), "bytes": size})

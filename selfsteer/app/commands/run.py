@@ -113,6 +113,14 @@ def run(
     ] = None,
     on_ambiguous: options.OnAmbiguous = "ask",
     seed: options.Seed = 0,
+    user: Annotated[
+        str | None,
+        typer.Option(
+            help="Whom the run is for: it is forgotten with that user, and recalled for nobody "
+            "else.",
+            show_default=False,
+        ),
+    ] = None,
     no_memory: Annotated[
         bool, typer.Option("--no-memory", help="Recall no vector of an earlier run.")
     ] = False,
@@ -161,6 +169,8 @@ def run(
     pairs = None if dataset is None else ContrastiveDataset.load(dataset, concept=goal)
     questions = None if capability is None else load_capability(capability)
     with open_memory(db) as memory:
+        if user is not None:
+            memory.users.get(user)  # before the student is loaded, which takes long
         steered = load_student(student, device, dtype)
         run_id = fresh_id()
         payer = Payer(memory, run_id, settings.budget, on_ambiguous)
@@ -184,6 +194,7 @@ def run(
                 listener=listener,
                 control=control,
                 run_id=run_id,
+                user_id=user,
             )
         if ended.status == "stopped":
             say_stopped(memory, run_id)

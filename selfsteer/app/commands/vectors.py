@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -147,6 +148,8 @@ def export(
         if target.exists() and not force:
             raise VectorError(f"{target} exists; choose another name or give --force.")
     found = load_vector(source, db)
+    if not Path(source).is_file():
+        _note(found.id, written_files(file, format), db)
     files = export_vector(found, file, format=format, strength=strength)
     if json_:
         size = file.stat().st_size
@@ -214,6 +217,18 @@ def import_(
     for row in strengths:
         listing.add_row(str(row["layer"]), f"{row['strength']:.3f}", f"{row['norm']:.3f}")
     console.print(listing)
+
+
+def _note(vector_id: str, files: Sequence[Path], db: Path | None) -> None:
+    """Put the files of a vector that came from users' data on record, to be forgotten with them."""
+    from selfsteer.app.noting import open_for_files
+
+    with open_memory(db, read_only=True) as memory:
+        users = memory.users.owners(vector_id)
+    if users:
+        with open_for_files(db) as memory:
+            for path in files:
+                memory.files.note("vector", path, user_ids=users)
 
 
 def _span(layers: Any) -> str:

@@ -29,13 +29,14 @@ _SAMPLES_SHOWN = 8
 
 
 def write_report(memory: Memory, run_id: str, path: Path) -> None:
-    """Write the page of a run, whole or not at all.
+    """Write the page of a run, whole or not at all, and put it on record.
 
     Raises:
         MemoryFileError: no such run.
         SelfsteerError: the file cannot be written.
     """
     page = render(gather(memory, run_id))
+    memory.files.note("page", path, run_ids=[run_id])
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         temporary.write_text(page, encoding="utf-8")
