@@ -20,6 +20,7 @@ from selfsteer.app.commands import (
     lineage,
     memory,
     run,
+    user_vectors,
     users,
     vectors,
 )
@@ -81,6 +82,9 @@ vectors.vector.command()(lineage.tree)
 vectors.vector.command()(lineage.explain)
 app.add_typer(vectors.vector, name="vector")
 app.add_typer(memory.memory, name="memory")
+users.user.command()(user_vectors.derive)
+users.user.command()(user_vectors.predict)
+users.user.command()(user_vectors.explain)
 app.add_typer(users.user, name="user")
 app.command()(generate.generate)
 app.command()(chat.chat)

@@ -197,11 +197,11 @@ INSTRUCT: tuple[tuple[Maker, float], ...] = (
 # Under noise judging suffers first: a reply that changes half-way has to be read whole.
 ROBUST: tuple[tuple[Maker, float], ...] = (
     (_system_instructed, 0.30),
-    (_user_instructed, 0.04),
-    (_uninstructed, 0.06),
+    (_user_instructed, 0.08),
+    (_uninstructed, 0.07),
     (_fact, 0.10),
-    (_judgement, 0.26),
-    (_description, 0.04),
+    (_judgement, 0.22),
+    (_description, 0.03),
     (_opposite, 0.02),
     (_rewrite, 0.02),
     (_dialogue, 0.16),

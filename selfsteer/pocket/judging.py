@@ -18,13 +18,15 @@ from selfsteer.pocket.wordings import ADJECTIVES, NOUNS, Split, instructions, wi
 
 # A verdict is reasoned in a few words, "asked sea, is garden, so no": whether two things are equal
 # is learned quickly once both are said, and hardly at all while neither is.
+# All questions end in words that end nothing else: were the request the last that is read, a push
+# towards what it asks for would be taken for the question, and be answered with a verdict.
 REQUEST_FORMATS = (
     "Text: {text}\nRequest: {request}\nDoes it fit?",
     "Text: {text}\nRequest: {request}\nDoes it fit?",
-    "{text}\nDoes this fit the request: {request}",
+    "{text}\nThe request was: {request}\nDoes it fit?",
     "Request: {request}\nText: {text}\nDoes it fit?",
 )
-FOLLOW_UPS = ("Request: {request}\nDoes it fit?", "And this request: {request}")
+FOLLOW_UPS = ("Request: {request}\nDoes it fit?", "And this request: {request}\nDoes it fit?")
 ATTRIBUTE_QUESTIONS = {
     "mood": ("Is this reply {a}?", "Is the text {a}?", "Does it sound {a}?", "Is the tone {a}?"),
     "register": (
@@ -163,4 +165,7 @@ def reasoned_verdict(text: str, asked: dict[str, str]) -> str:
 def attribute_question(rng: Random, family: str, value: str) -> str:
     """A direct question about one value ("Is the text gloomy?")."""
     table = ADJECTIVES if family in ADJECTIVES else NOUNS
-    return with_article(rng.choice(ATTRIBUTE_QUESTIONS[family]), rng.choice(table[family][value]))
+    question = with_article(
+        rng.choice(ATTRIBUTE_QUESTIONS[family]), rng.choice(table[family][value])
+    )
+    return f"{question} Yes or no?"

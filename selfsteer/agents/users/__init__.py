@@ -1,0 +1,1 @@
+"""Users served from memory: vectors derived, judged, put in use, explained and retired."""

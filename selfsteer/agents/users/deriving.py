@@ -1,0 +1,123 @@
+"""Derive a user's vector, judge it, and put it in use or retire it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from selfsteer.agents.users.histories import history_of
+from selfsteer.agents.users.judging import FEWEST, Verdict, judge_vector
+from selfsteer.errors import UserError
+from selfsteer.memory.store import Memory
+from selfsteer.memory.users import UserVector
+from selfsteer.steering.model import Student
+from selfsteer.steering.users.derivation.registry import DOSED, derive
+from selfsteer.steering.users.dose import DOSES, user_plan
+from selfsteer.steering.users.history import History
+from selfsteer.steering.users.known import Known
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A new version of a user's vector, and what was found of it.
+
+    Attributes:
+        version: in memory; in use if it was better, else held.
+        verdict: of a vector derived in the same way from the older half of the messages, on the
+            newer half; None where there are too few of them.
+    """
+
+    version: UserVector
+    verdict: Verdict | None
+
+
+def derive_user(
+    memory: Memory,
+    student: Student,
+    known: Known,
+    user_id: str,
+    *,
+    method: str = "predictive",
+    half_life: float | None = None,
+) -> Derived:
+    """Derive a version from all that is known of a user, and use it if it predicts the user.
+
+    Whether it does is judged before, by halves: what the older messages give is tried on the newer
+    ones, which also choose the dose where a method leaves it open, on the first of them only.
+
+    Args:
+        method: a name of `selfsteer.steering.users.derivation.registry.METHODS`.
+        half_life: messages after which one counts half; None to count all alike.
+
+    Raises:
+        UserError: an unknown user, or one of whom nothing is known that the method can use.
+        DatasetError: an unknown method, or one that needs what was not observed.
+    """
+    observations = memory.users.observations(user_id)
+    history = history_of(observations)
+    if not history.size:
+        raise UserError(f"User {user_id!a} wrote and chose nothing yet; observe something first.")
+    dose, verdict = _judge(student, known, history, method, half_life)
+    vector = derive(method, student, history, known, half_life=half_life)
+    plan = user_plan(vector, dose)
+    sources = {turn.source for turn in history.turns}
+    sources |= {one.source for one in history.choices} | {one.source for one in history.ratings}
+    version = memory.users.put_vector(
+        user_id,
+        memory.put_vector(vector),
+        method=method,
+        settings={"half_life": half_life, "dose": dose, "encoder": known.encoder.id},
+        plan=plan.describe(),
+        evidence=sorted(sources),
+        scores=verdict.scores() if verdict else {},
+    )
+    if verdict is not None and verdict.better:
+        version = memory.users.put_in_use(version.id, verdict.scores(), str(verdict))
+    return Derived(version, verdict)
+
+
+def review_user(
+    memory: Memory, student: Student, known: Known, user_id: str
+) -> tuple[UserVector, Verdict] | None:
+    """Judge the vector in use on what came since, and retire it if it is not better any more.
+
+    Returns:
+        the version as it stands now, and the verdict; None where none is in use, or too little
+        came since.
+    """
+    version = memory.users.current(user_id, student.fingerprint)
+    if version is None:
+        return None
+    old = set(version.evidence)
+    fresh = [one for one in memory.users.observations(user_id) if one.id not in old]
+    since = history_of(fresh)
+    if len(since.turns) < FEWEST:
+        return None
+    vector = memory.get_vector(version.vector_id)
+    dose = float(str(version.settings["dose"]))
+    population = known.encoder.population_vector()
+    verdict = judge_vector(student, vector, population, since, dose=dose)
+    if verdict.gain <= 0:
+        version = memory.users.retire(version.id, verdict.scores(), str(verdict))
+    return version, verdict
+
+
+def _judge(
+    student: Student, known: Known, history: History, method: str, half_life: float | None
+) -> tuple[float, Verdict | None]:
+    """The dose, and how a vector of the older half does on the newer half."""
+    older, newer = history.split((len(history.turns) + 1) // 2)
+    if len(newer.turns) < FEWEST or not older.turns:
+        return 1.0, None
+    vector = derive(method, student, older, known, half_life=half_life)
+    population = known.encoder.population_vector()
+    if method in DOSED:
+        return 1.0, judge_vector(student, vector, population, newer)
+    # What chose the dose does not judge it.
+    tuning, judging = newer.split(len(newer.turns) // 2)
+    if min(len(tuning.turns), len(judging.turns)) < FEWEST:
+        return 1.0, None
+    tried = {
+        dose: judge_vector(student, vector, population, tuning, dose=dose).gain for dose in DOSES
+    }
+    dose = max(tried, key=tried.__getitem__)
+    return dose, judge_vector(student, vector, population, judging, dose=dose)

@@ -1,0 +1,64 @@
+"""Explain the vector of a user that memory holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from selfsteer.agents.users.histories import history_of
+from selfsteer.errors import UserError
+from selfsteer.memory.store import Memory
+from selfsteer.memory.users import UserVector
+from selfsteer.steering.model import Student
+from selfsteer.steering.users.derivation.registry import derive
+from selfsteer.steering.users.explain import UserExplanation, explain_user
+from selfsteer.steering.users.history import History
+from selfsteer.steering.users.known import Known
+from selfsteer.steering.vectors import SteeringVector
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A version and what can be said of it."""
+
+    version: UserVector
+    told: UserExplanation
+
+
+def explain_version(
+    memory: Memory, student: Student, known: Known, user_id: str, *, samples: int = 8, seed: int = 0
+) -> Explained:
+    """The vector in use, else the newest one, explained by the observations it came from.
+
+    Raises:
+        UserError: unknown user, or one without a vector for this student.
+    """
+    versions = [
+        one for one in memory.users.versions(user_id) if one.fingerprint == student.fingerprint
+    ]
+    if not versions:
+        raise UserError(
+            f"User {user_id!a} has no vector for {student.name}; derive one with 'selfsteer user "
+            f"derive {user_id}'."
+        )
+    version = memory.users.current(user_id, student.fingerprint) or versions[-1]
+    evidence = set(version.evidence)
+    observed = [one for one in memory.users.observations(user_id) if one.id in evidence]
+    half_life = version.settings["half_life"]
+
+    def again(history: History) -> SteeringVector:
+        weight = None if half_life is None else float(str(half_life))
+        return derive(version.method, student, history, known, half_life=weight)
+
+    before = next((one for one in versions if one.id == version.supersedes), None)
+    told = explain_user(
+        student,
+        memory.get_vector(version.vector_id),
+        known,
+        history_of(observed),
+        again,
+        dose=float(str(version.settings["dose"])),
+        before=None if before is None else memory.get_vector(before.vector_id),
+        samples=samples,
+        seed=seed,
+    )
+    return Explained(version, told)
