@@ -15,6 +15,7 @@ from selfsteer.app.commands import (
     demo,
     doctor,
     events,
+    evolve,
     generate,
     history,
     lineage,
@@ -70,6 +71,7 @@ def _common(
 app.command()(demo.demo)
 app.command()(run.run)
 app.command()(run.resume)
+app.command()(evolve.evolve)
 app.command()(approve.approve)
 app.command()(history.runs)
 app.command()(history.report)
