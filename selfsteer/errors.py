@@ -39,6 +39,10 @@ class GrammarError(SelfsteerError):
     """A grammar for replies cannot be read, or the package that holds to it is missing."""
 
 
+class PopulationError(SelfsteerError):
+    """A population of vectors or users cannot be bred or followed with what was given."""
+
+
 class MemoryFileError(SelfsteerError):
     """The database cannot be opened, read or written."""
 

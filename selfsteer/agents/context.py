@@ -86,9 +86,14 @@ class Context:
         vectors = {site: self.vector(vector_id) for site, vector_id in vector_ids.items()}
         return [plan_of(vectors[spec.site], spec) for spec in specs]
 
+    def holds_dataset(self, dataset_id: str | None) -> bool:
+        """Whether memory has it: bred and imported vectors may have no pairs, or leave them."""
+        return any(kept.id == dataset_id for kept in self.memory.artefacts("dataset"))
+
     def prepare_judge(self, dataset_id: str | None) -> None:
         """Let the controller learn from the pairs behind a vector, once a process."""
-        if dataset_id and dataset_id != self._learned:
+        if dataset_id != self._learned and self.holds_dataset(dataset_id):
+            assert dataset_id is not None
             self.controller.learn(self.goal, self.memory.get_dataset(dataset_id))
             self._learned = dataset_id
 

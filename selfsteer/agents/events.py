@@ -182,6 +182,60 @@ class Reported(Record):
     n: int
 
 
+class ArmFigures(Record):
+    """One arm of an evolution after a generation.
+
+    Attributes:
+        individual, vector: the fittest, and its vector.
+        best, median: fitness, each the mean of all looks at an individual.
+        steerability: of the fittest, in this generation's look.
+        diversity: mean of 1 - cosine over pairs of vectors; 0 where all are the same.
+        drift: mean cosine to each founder, by its id.
+    """
+
+    individual: str
+    vector: str
+    best: float
+    median: float
+    steerability: Rate
+    diversity: float
+    drift: dict[str, float]
+
+
+class Generation(Record):
+    """A generation of an evolution was judged; `round` 0 are the founders, in both arms."""
+
+    kind: Literal["generation"]
+    round: int
+    candidates: int
+    evolved: ArmFigures
+    random: ArmFigures
+
+
+class FinalistsSeen(Record):
+    """The finalists of an evolution were judged: the names of the champions, by group."""
+
+    kind: Literal["finalists"]
+    candidates: int
+    champions: dict[str, str]
+
+
+class Compared(Record):
+    """The champions of an evolution on report probes, over `n` replies each.
+
+    Attributes:
+        steerability: by group: evolved, random, founder.
+        difference: of evolution and random search in steerability, with the 95 % bootstrap interval
+            over prompts, which both answered.
+    """
+
+    kind: Literal["compared"]
+    steerability: dict[str, Rate]
+    difference: float
+    interval: list[float]
+    n: int
+
+
 class ReportLeftOut(Record):
     """The report probes stay closed."""
 
@@ -206,6 +260,9 @@ RunEvent = Annotated[
     | Confirmed
     | VerdictStored
     | Reported
+    | Generation
+    | FinalistsSeen
+    | Compared
     | ReportLeftOut,
     Field(discriminator="kind"),
 ]

@@ -38,7 +38,7 @@ ENDED = ("accepted", "rejected")
 RECURSION_LIMIT = 10_000
 
 
-def _quiet(kind: str, payload: Mapping[str, Any]) -> None:
+def quiet(kind: str, payload: Mapping[str, Any]) -> None:
     """The listener of those who do not want to be told."""
 
 
@@ -49,7 +49,7 @@ def run_goal(
     settings: RunSettings,
     *,
     capability: Sequence[CapabilityItem] = (),
-    listener: Listener = _quiet,
+    listener: Listener = quiet,
     control: RunControl | None = None,
     run_id: str | None = None,
     user_id: str | None = None,
@@ -100,7 +100,7 @@ def resume_run(
     memory: Memory,
     *,
     capability: Sequence[CapabilityItem] = (),
-    listener: Listener = _quiet,
+    listener: Listener = quiet,
     control: RunControl | None = None,
 ) -> Run:
     """Go on with a run that was stopped or killed, from its last finished node.
@@ -110,18 +110,7 @@ def resume_run(
             one that waits for an answer.
         VectorError: an unknown method of extraction.
     """
-    run = memory.runs.get(run_id)
-    if run.fingerprint != student.fingerprint:
-        raise MemoryFileError(
-            f"Run {run_id} steers {run.student} ({run.fingerprint[:12]}), not {student.name} "
-            f"({student.fingerprint[:12]}); resume it with the student it began with."
-        )
-    if (run.controller, run.model) != (controller.name, controller.model):
-        raise MemoryFileError(
-            f"Run {run_id} is decided by {_named(run.controller, run.model)}, not by "
-            f"{_named(controller.name, controller.model)}; resume it with the controller it began "
-            "with."
-        )
+    run = check_parties(memory.runs.get(run_id), student, controller)
     if run.status == "waiting":
         check_answered(memory, run_id)
     settings = RunSettings.model_validate(run.settings)
@@ -129,6 +118,26 @@ def resume_run(
     memory.runs.resume(run_id)
     context = _context(run_id, settings, student, controller, memory, capability, listener)
     return _drive(None, context, control)
+
+
+def check_parties(run: Run, student: Student, controller: Controller) -> Run:
+    """The run, if it began with this student and this controller.
+
+    Raises:
+        MemoryFileError: it did not.
+    """
+    if run.fingerprint != student.fingerprint:
+        raise MemoryFileError(
+            f"Run {run.id} steers {run.student} ({run.fingerprint[:12]}), not {student.name} "
+            f"({student.fingerprint[:12]}); resume it with the student it began with."
+        )
+    if (run.controller, run.model) != (controller.name, controller.model):
+        raise MemoryFileError(
+            f"Run {run.id} is decided by {_named(run.controller, run.model)}, not by "
+            f"{_named(controller.name, controller.model)}; resume it with the controller it began "
+            "with."
+        )
+    return run
 
 
 def _named(controller: str, model: str | None) -> str:

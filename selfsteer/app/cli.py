@@ -15,6 +15,8 @@ from selfsteer.app.commands import (
     demo,
     doctor,
     events,
+    evolve,
+    experiment,
     generate,
     history,
     lineage,
@@ -72,6 +74,7 @@ def _common(
 app.command()(demo.demo)
 app.command()(run.run)
 app.command()(run.resume)
+app.command()(evolve.evolve)
 app.command()(approve.approve)
 app.command()(history.runs)
 app.command()(history.report)
@@ -86,6 +89,7 @@ users.user.command()(user_vectors.derive)
 users.user.command()(user_vectors.predict)
 users.user.command()(user_vectors.explain)
 app.add_typer(users.user, name="user")
+app.add_typer(experiment.experiment, name="experiment")
 app.command()(generate.generate)
 app.command()(chat.chat)
 app.command()(doctor.doctor)

@@ -10,7 +10,9 @@ from typing import Any
 
 import typer
 
+from selfsteer.agents.evolving.settings import EvolveSettings
 from selfsteer.agents.settings import RunSettings
+from selfsteer.app.evolve_view import EvolutionDisplay
 from selfsteer.app.inputs import Inputs
 from selfsteer.app.output import literal, stderr
 from selfsteer.app.progress import Display
@@ -34,7 +36,7 @@ def watch(
         MemoryFileError: the file of the checkpoints cannot be used.
     """
     known = [] if run_id is None else [run_id]
-    display = Display(stderr(), settings.goal.text, settings)
+    display = _display(settings)
     if run_id is not None:
         display.catch_up(memory.runs.events(run_id))
 
@@ -56,6 +58,13 @@ def watch(
             f"The checkpoints beside {memory.path} cannot be used ({error}); check the disk, or "
             "delete the file, which loses the place of stopped runs."
         ) from error
+
+
+def _display(settings: RunSettings) -> Display | EvolutionDisplay:
+    """What shows a run of this kind."""
+    if isinstance(settings, EvolveSettings):
+        return EvolutionDisplay(stderr(), settings)
+    return Display(stderr(), settings.goal.text, settings)
 
 
 def say_stopped(memory: Memory, run_id: str | None) -> None:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from selfsteer.errors import VectorError
+from selfsteer.steering.vector_checks import check_family
 from selfsteer.steering.vectors import SteeringVector
 
 # Share of its length that a vector must have outside the span of those before it: float32
@@ -100,6 +101,27 @@ def similarity(left: SteeringVector, right: SteeringVector) -> float | None:
         if layer in right.layers and here.any() and right.directions[layer].any()
     ]
     return fmean(cosines) if cosines else None
+
+
+def similarities(
+    rows: Sequence[SteeringVector], columns: Sequence[SteeringVector]
+) -> list[list[float]]:
+    """[rows][columns] the mean cosines over the layers, which all must have and point at.
+
+    Raises:
+        VectorError: vectors of different students, layers or widths.
+    """
+    check_family([*rows, *columns])
+    left, right = _units(rows), _units(columns)
+    cosines: list[list[float]] = (left.flatten(1) @ right.flatten(1).mT / left.shape[1]).tolist()
+    return cosines
+
+
+def _units(vectors: Sequence[SteeringVector]) -> Tensor:
+    """[N, L, D] the directions with length 1, float64."""
+    stacked = torch.stack([torch.stack([*vector.directions.values()]) for vector in vectors])
+    units: Tensor = torch.nn.functional.normalize(stacked.double(), dim=-1)
+    return units
 
 
 def _check_comparable(left: SteeringVector, right: SteeringVector) -> None:

@@ -41,6 +41,10 @@ def recall(state: LoopState, context: Context) -> LoopState:
             continue  # begun again after its checkpoints were lost: it would confirm itself
         if any(_speaks_against(doubt, context) for doubt in context.memory.doubts(found.id)):
             continue
+        if not context.controller.confirms_pairs() and not context.holds_dataset(
+            context.vector(found.vector_id).dataset_id
+        ):
+            continue  # there is nothing from which this judge could learn
         context.emit(
             "recalled", "recall", {"goal": found.goal, "run": found.run_id, **spec.model_dump()}
         )

@@ -10,7 +10,7 @@ import typer
 
 from selfsteer.app import options
 from selfsteer.app.loading import load_student
-from selfsteer.app.output import figure, print_json, stderr, stdout, table
+from selfsteer.app.output import figure, print_json, stdout, table
 from selfsteer.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -41,16 +41,15 @@ def user_vectors(
     Exit code 1 if a bar is missed.
     """
     from selfsteer.app.report.study_page import write_study_page
+    from selfsteer.app.stage_progress import StageProgress
     from selfsteer.scenarios.experiments.user_vectors.bars import study_bars
     from selfsteer.scenarios.experiments.user_vectors.study import run_study
 
     if out is not None and not out.is_dir():
         raise ScenarioError(f"There is no folder {out}; make it first.")
     subject = load_student(student, device, dtype)
-    with _progress() as report:
-        study = run_study(
-            subject, users=users, population=population, seed=seed, report=report
-        )
+    with StageProgress() as report:
+        study = run_study(subject, users=users, population=population, seed=seed, report=report)
     bars = study_bars(study)
     told = {"bars": [bar.as_json() for bar in bars], **study.as_json()}
     if out is not None:
@@ -69,32 +68,11 @@ def user_vectors(
         raise typer.Exit(_MISSED)
 
 
-class _progress:  # noqa: N801
-    """A line for the stage that runs, with a bar and an estimate where it has steps."""
-
-    def __enter__(self) -> _progress:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-        from rich.progress import TimeRemainingColumn as Remaining
-
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), Remaining())
-        self.bar = Progress(*columns, console=stderr())
-        self.tasks: dict[str, object] = {}
-        self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        if stage not in self.tasks:
-            self.tasks[stage] = self.bar.add_task(stage, total=total)
-        self.bar.update(self.tasks[stage], completed=done)  # type: ignore[arg-type]
-
-
 def _tell(study: Study) -> None:
     console = stdout()
     columns = ("bits per token", "95 % interval")
-    listing = table("ten messages known, ten others predicted", "what is known", *columns, right=columns)
+    title = "ten messages known, ten others predicted"
+    listing = table(title, "what is known", *columns, right=columns)
     rows = {
         "nobody: the population's vector": study.arms.population,
         "the user's own vector": study.arms.own,
@@ -120,8 +98,8 @@ def _tell(study: Study) -> None:
     console.print(listing)
     low, high = study.basis.interval
     console.print(
-        f"plateau: {study.basis.keeps} shared vectors [{low:.0f}, {high:.0f}] keep 95 % of the gain "
-        f"of {study.basis.sizes[-1]}; effective rank of {study.users} users' vectors "
+        f"plateau: {study.basis.keeps} shared vectors [{low:.0f}, {high:.0f}] keep 95 % of what "
+        f"{study.basis.sizes[-1]} gain; effective rank of {study.users} users' vectors "
         f"{list(study.basis.ranks.values())[-1]:.1f}"
     )
     found = ", ".join(f"{name} {share:.2f}" for name, share in study.recovered.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -216,8 +217,11 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped; exit codes as those of `run`."""
     from selfsteer.agents.approval import check_answered
+    from selfsteer.agents.evolve import resume_evolution
+    from selfsteer.agents.evolving.settings import EvolveSettings, is_evolution
     from selfsteer.agents.loop import resume_run
     from selfsteer.agents.settings import RunSettings
+    from selfsteer.app.commands.evolve import conclude_evolution
     from selfsteer.app.draining import drained_by_sigterm
     from selfsteer.app.inputs import Inputs
     from selfsteer.app.watch import say_stopped, watch
@@ -229,12 +233,16 @@ def resume(
             check_answered(memory, run_id)
         inputs = Inputs.of_run(memory, stopped)
         model = load_student(student or inputs.student, device or inputs.device, inputs.dtype)
-        settings = RunSettings.model_validate(stopped.settings)
+        evolves = is_evolution(stopped.settings)
+        kind = EvolveSettings if evolves else RunSettings
+        settings = kind.model_validate(stopped.settings)
         payer = Payer(memory, run_id, settings.budget, on_ambiguous)
         who = inputs.who.model_copy(update={"base_url": base_url or inputs.who.base_url})
-        decider = build_controller(who, model, inputs.dataset(memory), payer)
+        pairs = inputs.dataset(memory)
+        decider = build_controller(who, model, pairs, payer)
+        go_on = partial(resume_evolution, dataset=pairs) if evolves else resume_run
         with drained_by_sigterm() as control, watch(memory, settings, inputs, run_id) as listener:
-            ended = resume_run(
+            ended = go_on(
                 run_id,
                 model,
                 decider,
@@ -245,6 +253,9 @@ def resume(
             )
         if ended.status == "stopped":
             say_stopped(memory, run_id)
+        if evolves:
+            conclude_evolution(memory, ended, None, json_=json_)
+            return
     _conclude(ended, json_=json_)
 
 

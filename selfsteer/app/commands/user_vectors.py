@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +11,7 @@ import typer
 from selfsteer.app import options
 from selfsteer.app.commands.users import UserId
 from selfsteer.app.loading import load_student, open_memory
-from selfsteer.app.output import DASH, figure, literal, print_json, stderr, stdout, table
+from selfsteer.app.output import DASH, figure, literal, print_json, stdout, table
 
 if TYPE_CHECKING:
     from selfsteer.agents.users.explaining import Explained
@@ -138,30 +137,14 @@ def _opened(user_id: str, db: Path | None) -> Memory:
 def _known(memory: Memory, student: Student) -> Known:
     from selfsteer.agents.users.learning import known_users
     from selfsteer.app.crowd import bundled_crowd
+    from selfsteer.app.stage_progress import StageProgress
 
-    with _fitting() as report:
-        return known_users(memory, student, bundled_crowd(), report=report)
+    with StageProgress() as stages:
 
+        def told(progress: Fitting) -> None:
+            stages("learning what users are like", progress.done, progress.steps)
 
-class _fitting:
-    """A progress bar, shown from the first step on; nothing where nothing has to be learned."""
-
-    def __enter__(self) -> Callable[[Fitting], None]:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-        self.bar = Progress(*columns, console=stderr(), transient=True)
-        self.task: Any = None
-        return self._report
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
-
-    def _report(self, told: Fitting) -> None:
-        if self.task is None:
-            self.bar.start()
-            self.task = self.bar.add_task("learning what users are like", total=told.steps)
-        self.bar.update(self.task, completed=told.done)
+        return known_users(memory, student, bundled_crowd(), report=told)
 
 
 def _tell(found: Prediction) -> None:

@@ -1,27 +1,22 @@
 """From a run in memory to one HTML file that needs nothing else.
 
-Every text goes through the template's escaping, whoever wrote it; the page allows itself no script
+Every text goes through the template's escaping; the page allows itself no script
 and nothing from outside.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from selfsteer import __version__
-from selfsteer.agents.sites import SITES
+from selfsteer.agents.evolving.settings import is_evolution
 from selfsteer.agents.types import CandidateResult, CandidateSpec
-from selfsteer.app.output import DASH, place
 from selfsteer.app.report.data import ReportData, gather, tried
+from selfsteer.app.report.evolution import gather_evolution, render_evolution
 from selfsteer.app.report.plots import DARK, LIGHT, heat_map, trade_off
-from selfsteer.errors import SelfsteerError
+from selfsteer.app.report.templates import template
+from selfsteer.app.report.writing import write_page
 from selfsteer.memory.records import Candidate
 from selfsteer.memory.store import Memory
 
@@ -35,18 +30,14 @@ def write_report(memory: Memory, run_id: str, path: Path) -> None:
         MemoryFileError: no such run.
         SelfsteerError: the file cannot be written.
     """
-    page = render(gather(memory, run_id))
+    evolves = is_evolution(memory.runs.get(run_id).settings)
+    page = (
+        render_evolution(gather_evolution(memory, run_id))
+        if evolves
+        else render(gather(memory, run_id))
+    )
     memory.files.note("page", path, run_ids=[run_id])
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.write_text(page, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise SelfsteerError(
-            f"The report cannot be written to {path}: {error.strerror}; choose another place."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_page(page, path)
 
 
 def render(data: ReportData) -> str:
@@ -63,7 +54,7 @@ def render(data: ReportData) -> str:
             "heat_map": [heat_map(by_round, chosen, theme) for theme in (LIGHT, DARK)],
             "trade_off": [trade_off(points, chosen, thresholds, theme) for theme in (LIGHT, DARK)],
         }
-    return _template().render(
+    return template("page.html.j2").render(
         data=data,
         plots=plots,
         searched=chosen,
@@ -111,32 +102,3 @@ def _sample_rows(data: ReportData) -> list[dict[str, str | None]]:
 
 
 _ARMS = ("base", "prompt_only", "steered")
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("selfsteer.app.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["fixed"] = _fixed
-    environment.filters["interval"] = _interval
-    environment.filters["spec"] = CandidateSpec.of_plan
-    environment.globals.update(place=place, sites=SITES)
-    return environment.get_template("page.html.j2")
-
-
-def _fixed(value: Any, digits: int = 2) -> str:
-    """A number with so many digits; a dash for none."""
-    return f"{value:.{digits}f}" if isinstance(value, int | float) else DASH
-
-
-def _interval(value: Any, digits: int = 2) -> str:
-    """An interval in brackets; nothing for none."""
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        return ""
-    low, high = value
-    return f"[{low:.{digits}f}, {high:.{digits}f}]"

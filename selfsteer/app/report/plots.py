@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -20,7 +20,7 @@ from selfsteer.agents.types import CandidateResult, CandidateSpec, Thresholds
 
 _COLUMNS = 8  # of the heat map, evenly spaced in the logarithm of the strength
 _MOST_LABELS = 16  # layers; beyond that the cells are too small for figures
-_PAGE_WIDTH = 7.2  # inches
+PAGE_WIDTH = 7.2  # inches
 _MARKERS = ("o", "^", "s", "D", "v", "P")  # of sites
 
 
@@ -57,8 +57,8 @@ def heat_map(
     """
     tried_in = [n for n, results in rounds.items() if any(r.spec() == chosen for r in results)]
     heights = [1.2 + 0.34 * len({r.layer for r in results}) for results in rounds.values()]
-    with mpl.rc_context(_style(theme)):
-        figure = Figure(figsize=(_PAGE_WIDTH, sum(heights)), layout="constrained")
+    with mpl.rc_context(style(theme)):
+        figure = Figure(figsize=(PAGE_WIDTH, sum(heights)), layout="constrained")
         rows = figure.subfigures(len(rounds), 1, squeeze=False, height_ratios=heights)[:, 0]
         for row, (number, results) in zip(rows, rounds.items(), strict=True):
             sites = list(dict.fromkeys(r.site for r in results))
@@ -69,7 +69,7 @@ def heat_map(
                 _heat_panel(axes, here, marked, theme, narrow=len(sites) > 1)
                 title = f"round {number + 1}, {site}" if len(rounds) > 1 else site
                 axes.set_title(title, loc="left", fontsize=9)
-        return _data_uri(figure)
+        return data_uri(figure)
 
 
 def trade_off(
@@ -84,8 +84,8 @@ def trade_off(
         chosen: marked; of several rounds its last evaluation.
         thresholds: the corner in which a candidate would be accepted.
     """
-    with mpl.rc_context(_style(theme)):
-        figure = Figure(figsize=(_PAGE_WIDTH, 3.8), layout="constrained")
+    with mpl.rc_context(style(theme)):
+        figure = Figure(figsize=(PAGE_WIDTH, 3.8), layout="constrained")
         axes = figure.subplots()
         layers = sorted({r.layer for r in results})
         sites = list(dict.fromkeys(r.site for r in results))
@@ -95,7 +95,7 @@ def trade_off(
                 [r.coherence for r in here],
                 [r.steerability for r in here],
                 c=[r.layer for r in here],
-                cmap=_upper_part(theme),
+                cmap=upper_part(theme),
                 vmin=layers[0],
                 vmax=layers[-1],
                 s=[26 if r.operator == "add" else 34 for r in here],
@@ -122,7 +122,7 @@ def trade_off(
         if len(layers) > 1:
             bar = figure.colorbar(points, ax=axes, label="layer", ticks=_some(layers))
             bar.outline.set_visible(False)
-        return _data_uri(figure)
+        return data_uri(figure)
 
 
 def _heat_panel(
@@ -206,10 +206,14 @@ class _Scale:
 def _write_values(axes: Axes, values: np.ndarray, theme: Theme) -> None:
     for row, column in zip(*np.nonzero(~np.isnan(values)), strict=True):
         value = float(values[row, column])
-        red, green, blue, _ = theme.colours(value)
-        light = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
-        colour = "#111111" if light else "#f5f5f5"
+        colour = ink_on(theme.colours(value))
         axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=7.5)
+
+
+def ink_on(ground: tuple[float, float, float, float]) -> str:
+    """The colour in which text is read best on another."""
+    red, green, blue, _ = ground
+    return "#111111" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "#f5f5f5"
 
 
 def _frame(axes: Axes, column: int, row: int, theme: Theme) -> None:
@@ -241,7 +245,19 @@ def _accepted_corner(axes: Axes, thresholds: Thresholds, theme: Theme) -> None:
     )
 
 
-def _upper_part(theme: Theme) -> LinearSegmentedColormap:
+def drawing(draw: Callable[[Figure, Theme], None], height: float, theme: Theme) -> str:
+    """What `draw` puts into an empty figure, as a data URI.
+
+    Args:
+        height: in inches.
+    """
+    with mpl.rc_context(style(theme)):
+        figure = Figure(figsize=(PAGE_WIDTH, height), layout="constrained")
+        draw(figure, theme)
+        return data_uri(figure)
+
+
+def upper_part(theme: Theme) -> LinearSegmentedColormap:
     """The ramp without its faintest third, in which points would hardly be seen."""
     return LinearSegmentedColormap.from_list("upper", theme.colours(np.linspace(0.3, 1, 64)))
 
@@ -251,7 +267,8 @@ def _some(layers: Sequence[int]) -> list[int]:
     return list(layers[:: math.ceil(len(layers) / 8)])
 
 
-def _style(theme: Theme) -> dict[Any, Any]:
+def style(theme: Theme) -> dict[Any, Any]:
+    """Settings of matplotlib for one mode of the page."""
     return {
         "axes.facecolor": "none",
         "text.color": theme.text,
@@ -266,7 +283,8 @@ def _style(theme: Theme) -> dict[Any, Any]:
     }
 
 
-def _data_uri(figure: Figure) -> str:
+def data_uri(figure: Figure) -> str:
+    """A figure as SVG that stands in the page."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None})
     return f"data:image/svg+xml;base64,{b64encode(buffer.getvalue()).decode()}"

@@ -21,7 +21,7 @@ def write_page(page: str, path: Path) -> None:
         os.replace(temporary, path)
     except OSError as error:
         raise SelfsteerError(
-            f"The page cannot be written to {path}: {error.strerror}; choose another place."
+            f"The report cannot be written to {path}: {error.strerror}; choose another place."
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

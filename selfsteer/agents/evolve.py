@@ -1,0 +1,199 @@
+"""Evolution of vectors: generations of selection, beside random search at the same price.
+
+A run of its own kind, in the same history: every generation is a round, every look at an individual
+a candidate of it, and what was bred is in memory with its parents. A generation that is on record
+is read and not bred again, so that a stopped run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from langgraph.runtime import RunControl
+
+from selfsteer.agents.budget import CannotGoOn
+from selfsteer.agents.context import Listener
+from selfsteer.agents.controller import Controller
+from selfsteer.agents.evolving.context import EvolveContext
+from selfsteer.agents.evolving.generations import generation
+from selfsteer.agents.evolving.genomes import World
+from selfsteer.agents.evolving.last_looks import Champions, compare, finalists
+from selfsteer.agents.evolving.looks import Groups
+from selfsteer.agents.evolving.settings import EvolveSettings
+from selfsteer.agents.loop import check_parties, quiet
+from selfsteer.agents.nodes.confirm import confirm
+from selfsteer.agents.nodes.remember import remember
+from selfsteer.agents.paid_calls import CallInDoubt
+from selfsteer.agents.probes import deal_probes
+from selfsteer.agents.state import LoopState
+from selfsteer.memory.export import write_events
+from selfsteer.memory.records import Run, Stretch
+from selfsteer.memory.store import Memory
+from selfsteer.steering.datasets import ContrastiveDataset
+from selfsteer.steering.metrics.retention import CapabilityItem
+from selfsteer.steering.model import Student
+
+
+def evolve_goal(
+    student: Student,
+    controller: Controller,
+    memory: Memory,
+    settings: EvolveSettings,
+    *,
+    dataset: ContrastiveDataset | None = None,
+    capability: Sequence[CapabilityItem] = (),
+    listener: Listener = quiet,
+    control: RunControl | None = None,
+    run_id: str | None = None,
+) -> Run:
+    """Breed vectors towards a goal.
+
+    Args:
+        settings: its founders are in memory.
+        dataset: what the controller learns to judge from, where it needs to; None for the one that
+            all founders were extracted from.
+        capability: questions that the champion's retention is measured on.
+        listener: told of every event.
+        control: asks the run to stop once its current generation is done.
+        run_id: from `fresh_id`, for a controller that had to know who pays; None for a fresh one.
+
+    Returns:
+        the run as it stands in memory, with its verdict, or stopped as `control` asked.
+
+    Raises:
+        MemoryFileError: a founder is not in memory.
+        VectorError: founders of another student, or that do not match.
+        PopulationError: founders from which nothing can be bred.
+        ControllerError: the controller judges by data only, and there is none.
+        KeyboardInterrupt, CallInDoubt: passed on after the run is marked as stopped;
+            `resume_evolution` goes on.
+    """
+    founders = [memory.get_vector(name) for name in settings.evolution.founders]
+    for founder in founders:
+        founder.check_student(student)
+    World.of(founders, settings.range)
+    run = memory.runs.start(
+        settings.goal.text,
+        student=student.name,
+        fingerprint=student.fingerprint,
+        controller=controller.name,
+        seed=settings.seed,
+        settings=settings.model_dump(mode="json"),
+        model=controller.model,
+        run_id=run_id,
+    )
+    context = _context(run, student, controller, memory, capability, listener)
+    return _drive(context, dataset, control)
+
+
+def resume_evolution(
+    run_id: str,
+    student: Student,
+    controller: Controller,
+    memory: Memory,
+    *,
+    dataset: ContrastiveDataset | None = None,
+    capability: Sequence[CapabilityItem] = (),
+    listener: Listener = quiet,
+    control: RunControl | None = None,
+) -> Run:
+    """Go on with an evolution that was stopped or killed, after its last whole generation.
+
+    Raises:
+        MemoryFileError: no such run, one that ended, or one of another student or controller.
+    """
+    run = check_parties(memory.runs.get(run_id), student, controller)
+    memory.runs.resume(run_id)
+    context = _context(run, student, controller, memory, capability, listener)
+    return _drive(context, dataset, control)
+
+
+def _context(
+    run: Run,
+    student: Student,
+    controller: Controller,
+    memory: Memory,
+    capability: Sequence[CapabilityItem],
+    listener: Listener,
+) -> EvolveContext:
+    settings = EvolveSettings.model_validate(run.settings)
+    return EvolveContext(
+        run_id=run.id,
+        settings=settings,
+        student=student,
+        memory=memory,
+        controller=controller,
+        probes=deal_probes(settings.seed),
+        capability=capability,
+        listener=listener,
+    )
+
+
+def _drive(
+    context: EvolveContext, dataset: ContrastiveDataset | None, control: RunControl | None
+) -> Run:
+    """Evolve as far as it goes; whatever ends it, the run's row and its file say so."""
+    runs, began = context.memory.runs, time.monotonic()
+    status: Stretch = "failed"
+    try:
+        write_events(context.memory, context.run_id)
+        context.emit("started", "started", {"run": context.run_id, "goal": context.goal.text})
+        _learn(context, dataset)
+        status = _evolve(context, control)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | CallInDoubt):
+            status = "stopped"
+        raise
+    finally:
+        ended = runs.finish(context.run_id, status, seconds=time.monotonic() - began)
+        write_events(context.memory, context.run_id)
+    return ended
+
+
+def _learn(context: EvolveContext, dataset: ContrastiveDataset | None) -> None:
+    """Let the controller learn to judge, from what was given or from what the founders share."""
+    shared = {founder.dataset_id for founder in context.world.founders}
+    if dataset is None and len(shared) == 1:
+        held = {kept.id for kept in context.memory.artefacts("dataset")}
+        dataset = next((context.memory.get_dataset(name) for name in shared & held), None)
+    if dataset is not None:
+        context.controller.learn(context.goal, dataset)
+
+
+def _evolve(context: EvolveContext, control: RunControl | None) -> Stretch:
+    """How this stretch of the run ends."""
+    generations: list[Groups] = []
+    state: LoopState = {"run_id": context.run_id, "recalled": None, "shortage": None}
+    for number in range(1 + context.wanted.evolution.generations):
+        try:
+            generations.append(generation(context, number, generations))
+        except CannotGoOn as error:
+            context.spent = context.spent.plus(**error.spent)
+            state["shortage"] = str(error)
+            break
+        if control is not None and control.drain_requested:
+            return "stopped"
+    champions: Champions = finalists(context, generations) if generations else {}
+    return _conclude(context, state, champions)
+
+
+def _conclude(context: EvolveContext, state: LoopState, champions: Champions) -> Stretch:
+    """Confirm the champion of evolution, store the verdict, then open the report probes."""
+    if champions:
+        best = champions["evolved"]
+        spec = best.spec(context.world.site)
+        state["vector_ids"] = {spec.site: best.vector}
+        state["decision"] = {"candidate": spec.model_dump()}
+        try:
+            update = confirm(state, context)
+            context.spent = context.spent.plus(**update.pop("spent"))
+            state.update(update)
+        except CannotGoOn as error:
+            context.spent = context.spent.plus(**error.spent)
+            state["shortage"] = str(error)
+    verdict = remember({**state, "spent": context.spent.model_dump()}, context)["verdict"]
+    if "vector_id" in verdict:
+        compare(context, champions)
+    status: Stretch = verdict["status"]
+    return status

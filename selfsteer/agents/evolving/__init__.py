@@ -1,0 +1,1 @@
+"""Evolution of vectors: genomes, their variation and selection, and what is kept of them."""
