@@ -17,6 +17,7 @@ from benchmarks.bars import Bar, figure, publish
 from benchmarks.memory.inserting import inserted
 from benchmarks.memory.killing import killed
 from benchmarks.memory.nearest import nearest
+from benchmarks.memory.users import current
 from selfsteer.memory import Memory
 
 VECTORS = 100_000
@@ -44,6 +45,7 @@ def rows(folder: Path) -> Iterator[Bar]:
     with Memory.open(folder / "vectors.db") as memory:
         yield inserted(memory, VECTORS)
         yield from nearest(memory, VECTORS)
+        yield from current(memory, VECTORS)
 
 
 if __name__ == "__main__":
