@@ -17,12 +17,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.bars import FOLDER as BARS
 from benchmarks.bars import Bar, publish
+from benchmarks.loop import distillation
 from benchmarks.loop.goals import ASKED, drawn, name_of
 from benchmarks.loop.study import study
 from selfsteer.steering.metrics.intervals import wilson
@@ -30,6 +33,7 @@ from selfsteer.steering.model import Student
 
 FOLDER = Path("build/bench-loop")
 DRAWN = 8
+CURVE = BARS / "distillation.svg"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     quiet = not sys.stderr.isatty()
     studies = list(track(_studies(goals), "Studying every goal", total=len(goals), disable=quiet))
     print_goals(studies)
+    print_distillation(studies)
     return publish("bench-loop", bars(studies))
 
 
@@ -151,6 +156,17 @@ def print_goals(studies: Sequence[dict[str, Any]]) -> None:
             " ".join(f"{row['prompt_only']:.2f}" for row in each["self"] if row["prompt_only"]),
         )
     Console(width=120).print(table)
+
+
+def print_distillation(studies: Sequence[dict[str, Any]]) -> None:
+    """How many distinct vectors the accepted goals need, with a plot beside the bars."""
+    in_order = sorted(studies, key=lambda row: name_of(row["asked"]))  # they end in any order
+    directions = [each["direction"] for each in in_order if each["direction"] is not None]
+    if len(directions) < distillation.FEWEST:
+        return
+    found = distillation.distil(np.array(directions))
+    distillation.plot(found, CURVE)
+    print(f"{distillation.described(found)}; {CURVE}")
 
 
 def _steered(row: dict[str, Any]) -> str:

@@ -51,7 +51,7 @@ def arrival(
     seed: int,
 ) -> int | None:
     """Candidates looked at when one was held whose score reaches `wanted`; None for never."""
-    plans = [plan_of(vectors[spec.site], spec) for _, spec in held]
+    plans = [plan_of([vectors[spec.site]], spec) for _, spec in held]
     scores = measure(student, plans, asked, PROBES, seed=5000 + seed)
     for (count, _), (expression, well) in zip(held, scores, strict=True):
         if well >= WELL_FORMED and expression >= wanted:
@@ -117,7 +117,7 @@ def random_search(
 
     scores = evaluate(
         student,
-        [plan_of(vectors[spec.site], spec) for spec in specs],
+        [plan_of([vectors[spec.site]], spec) for spec in specs],
         deal_probes(seed).development[: Effort().development_prompts],
         judged,
         max_new_tokens=80,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.loop import controls, reach
+from benchmarks.loop.distillation import Floats, direction
 from benchmarks.loop.goals import SEEDS, goal_of, name_of
 from benchmarks.loop.grid import full_grid
 from benchmarks.loop.runs import figures, run
@@ -59,6 +60,7 @@ def study(student: Student, asked: dict[str, str], folder: Path) -> dict[str, An
             )
         )
         found["controls"] = part("controls", lambda: _controls(student, memory, found["self"]))
+        found["direction"] = _direction(memory, found["self"])
     return found
 
 
@@ -103,6 +105,13 @@ def _reach(
         for rows in (results, drawn)
     )
     return {"loop": loop, "random": random, "grid": len(grid["points"])}
+
+
+def _direction(memory: Memory, runs: list[dict[str, Any]]) -> Floats | None:
+    """The mean direction of the goal's accepted plans; None where none was accepted."""
+    verdicts: list[Any] = [memory.runs.get(row["run"]).verdict for row in runs if row["accepted"]]
+    names = [name for v in verdicts for name in (v["vector_id"], *v.get("further", ()))]
+    return direction([memory.get_vector(name) for name in names]) if names else None
 
 
 def _controls(student: Student, memory: Memory, runs: list[dict[str, Any]]) -> dict[str, int]:

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from selfsteer.agents.types import Action, Question, Record, Text
+from selfsteer.agents.types import MOST_PARTS, Action, Question, Record, Text
 
 Reason = Annotated[str, Field(min_length=1, max_length=2_000)]
 
@@ -64,4 +64,5 @@ class Reflection(Record):
 
     action: Action
     method: str | None = None
+    parts: tuple[Text, ...] = Field(default=(), max_length=MOST_PARTS)
     reason: Reason

@@ -60,9 +60,12 @@ def describe_samples(samples: Sequence[Sample]) -> str:
 
 def _round(row: RoundSummary) -> str:
     parts = [f"Round {row.number + 1}"]
+    if row.parts:
+        parts.append("The goal was split into:\n" + fence("parts", "\n".join(row.parts)))
     if row.positive:
+        whose = "the last part" if row.parts else "the goal"
         parts.append(
-            "Instructions for the goal:\n" + fence("instructions", "\n".join(row.positive))
+            f"Instructions for {whose}:\n" + fence("instructions", "\n".join(row.positive))
         )
         others = "\n".join(text or "(none)" for text in row.negative)
         parts.append("Instructions of the other side:\n" + fence("instructions", others))

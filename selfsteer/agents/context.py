@@ -12,13 +12,13 @@ from selfsteer.agents.events import record_event
 from selfsteer.agents.probes import ProbeSplits, deal_questions
 from selfsteer.agents.settings import RunSettings
 from selfsteer.agents.sites import SITES
-from selfsteer.agents.state import LoopState
+from selfsteer.agents.state import LoopState, vectors_at
 from selfsteer.agents.types import CandidateSpec, Goal, Question, Sample
 from selfsteer.memory.store import Memory
 from selfsteer.steering.evaluate import Judged
 from selfsteer.steering.metrics.retention import CapabilityItem
 from selfsteer.steering.model import Student
-from selfsteer.steering.plan import Plan
+from selfsteer.steering.plan import Edit, Plan
 from selfsteer.steering.prompts import Prompt
 from selfsteer.steering.vectors import SteeringVector
 
@@ -54,12 +54,19 @@ class Context:
         self.goal = self.settings.goal
 
     def follow(self, state: LoopState) -> None:
-        """Take up what a proposal said of the questions and the rubric; every node begins so."""
+        """Take up the questions and the rubric of the proposals, and the part of the goal that
+        pairs are made for, if it was split; every node begins so."""
         if questions := state.get("questions"):
             asked = [Question.model_validate(row) for row in questions]
             self.probes = deal_questions(asked, self.settings.seed)
-        rubric = self.settings.goal.rubric or state.get("spec", {}).get("rubric", "")
-        self.goal = self.settings.goal.model_copy(update={"rubric": rubric})
+        whole, part, said = self.settings.goal, state.get("part"), state.get("spec", {})
+        if part is None:
+            rubric = whole.rubric or state.get("rubric") or said.get("rubric", "")
+            self.goal = whole.model_copy(update={"rubric": rubric})
+        else:
+            # The rubric of the whole goal does not suit its parts; each proposal brings its own.
+            update = {"text": state["parts"][part], "rubric": said.get("rubric", "")}
+            self.goal = whole.model_copy(update=update)
 
     def emit(self, kind: str, key: str, payload: Mapping[str, Any]) -> None:
         """Record an event, and tell of it, once, however often its node runs again."""
@@ -81,9 +88,12 @@ class Context:
         vector.check_student(self.student)
         return vector
 
-    def plans(self, specs: Sequence[CandidateSpec], vector_ids: Mapping[str, str]) -> list[Plan]:
-        """The plans of candidates, each with the vector of its site."""
-        vectors = {site: self.vector(vector_id) for site, vector_id in vector_ids.items()}
+    def plans(self, specs: Sequence[CandidateSpec], state: LoopState) -> list[Plan]:
+        """The plans of candidates, each with the vectors of its site."""
+        vectors = {
+            site: [self.vector(vector_id) for vector_id in vectors_at(state, site)]
+            for site in {spec.site for spec in specs}
+        }
         return [plan_of(vectors[spec.site], spec) for spec in specs]
 
     def holds_dataset(self, dataset_id: str | None) -> bool:
@@ -103,9 +113,15 @@ class Context:
         return [verdict.score for verdict in self.controller.judge(self.goal, samples)]
 
 
-def plan_of(vector: SteeringVector, spec: CandidateSpec) -> Plan:
-    """The plan that a candidate stands for."""
-    return Plan.single(vector, spec.layer, spec.strength, spec.operator, SITES[spec.site].steer)
+def plan_of(vectors: Sequence[SteeringVector], spec: CandidateSpec) -> Plan:
+    """The plan that a candidate stands for: an edit with each vector, all in the same way."""
+    steer = SITES[spec.site].steer
+    return Plan(tuple(Edit(v, (spec.layer,), spec.strength, spec.operator, steer) for v in vectors))
+
+
+def verdict_vectors(verdict: Mapping[str, Any], context: Context) -> list[SteeringVector]:
+    """The vectors of the plan that a verdict is about."""
+    return [context.vector(name) for name in (verdict["vector_id"], *verdict.get("further", ()))]
 
 
 def last_user_turn(prompt: Prompt) -> str:

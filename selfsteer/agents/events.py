@@ -61,10 +61,11 @@ class Recalled(CandidateSpec):
 
 
 class Proposed(Record):
-    """The controller said how to make the contrast."""
+    """The controller said how to make the contrast; `part` is that of a goal that was split."""
 
     kind: Literal["proposed"]
     round: int
+    part: str = ""
     positive: list[str]
     negative: list[str]
     samples: int
@@ -86,11 +87,13 @@ class Collected(Record):
 
 
 class Extracted(Record):
-    """Vectors were made, by site, and what is known of each layer."""
+    """Vectors were made, by site, and what is known of each layer; `further` has those of the other
+    parts of a goal that was split."""
 
     kind: Literal["extracted"]
     round: int
     vectors: dict[str, str]
+    further: list[dict[str, str]] = Field(default=[])
     method: str
     evidence: list[SiteEvidence]
 
@@ -143,6 +146,7 @@ class Concluded(Record):
     status: Literal["accepted", "rejected"]
     reason: str
     vector_id: str | None = None
+    further: list[str] = Field(default=[])
     recalled: str | None = None
     site: str | None = None
     layer: int | None = None

@@ -1,9 +1,10 @@
 """The graph: which node follows which, and what every node does besides its work.
 
 recall -> propose -> collect -> extract -> plan_search <-> evaluate -> judge -> reflect, back to
-propose or on to confirm -> remember -> report. A budget that is used up leads to run_out from
-wherever that shows, and from there on to confirm or to the end. Where a person wants to approve
-them, approve_data stands before extract and approve_plan before confirm.
+propose or on to confirm -> remember -> report. The parts of a goal that was split each go through
+propose, collect and next_part, which leads to extract behind the last one. A budget that is used up
+leads to run_out from wherever that shows, and from there on to confirm or to the end. Where a
+person wants to approve them, approve_data stands behind collect and approve_plan before confirm.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from selfsteer.agents.nodes.confirm import confirm
 from selfsteer.agents.nodes.evaluate import evaluate
 from selfsteer.agents.nodes.extract import extract
 from selfsteer.agents.nodes.judge import judge
+from selfsteer.agents.nodes.next_part import next_part
 from selfsteer.agents.nodes.plan_search import plan_search
 from selfsteer.agents.nodes.propose import propose
 from selfsteer.agents.nodes.recall import recall
@@ -39,6 +41,7 @@ Node = Callable[[LoopState, Context], LoopState]
 OPENING: tuple[Node, ...] = (propose, collect, plan_search)
 OTHERS: tuple[Node, ...] = (
     recall,
+    next_part,
     extract,
     evaluate,
     judge,
@@ -63,9 +66,12 @@ def build_graph() -> StateGraph[LoopState, Context, LoopState, LoopState]:
     graph.add_conditional_edges("recall", _after_recall, ["approve_plan", "confirm", "propose"])
     graph.add_conditional_edges("propose", _unless_short("collect"), ["collect", "run_out"])
     graph.add_conditional_edges(
-        "collect", _after_collect, ["approve_data", "extract", "reflect", "run_out"]
+        "collect", _after_collect, ["approve_data", "next_part", "extract", "reflect", "run_out"]
     )
-    graph.add_conditional_edges("approve_data", _unless_refused("extract"), ["extract", "remember"])
+    graph.add_conditional_edges(
+        "approve_data", _after_approve_data, ["next_part", "extract", "remember"]
+    )
+    graph.add_conditional_edges("next_part", _after_next_part, ["propose", "extract"])
     graph.add_edge("extract", "plan_search")
     graph.add_conditional_edges("plan_search", _unless_short("evaluate"), ["evaluate", "run_out"])
     graph.add_edge("evaluate", "judge")
@@ -131,7 +137,21 @@ def _after_collect(state: LoopState, runtime: Runtime[Context]) -> str:
         return "run_out"
     if not state["dataset_id"]:
         return "reflect"
-    return "approve_data" if "data" in runtime.context.settings.approve else "extract"
+    if "data" in runtime.context.settings.approve:
+        return "approve_data"
+    return _with_pairs(state)
+
+
+def _with_pairs(state: LoopState) -> str:
+    return "extract" if state.get("part") is None else "next_part"
+
+
+def _after_approve_data(state: LoopState) -> str:
+    return _unless_refused(_with_pairs(state))(state)
+
+
+def _after_next_part(state: LoopState) -> str:
+    return "extract" if state["part"] is None else "propose"
 
 
 def _after_judge(state: LoopState) -> str:
@@ -148,6 +168,7 @@ def _after_reflect(state: LoopState, runtime: Runtime[Context]) -> str:
         "widen": "plan_search",
         "other_method": "extract",
         "revise_data": "propose",
+        "split": "propose",
         "give_up": "remember",
     }[state["decision"]["action"]]
 

@@ -167,6 +167,10 @@ class LlmController:
                 raise ValueError("nothing was searched; revise the data or give up")
             if answer.action == "other_method" and answer.method not in methods():
                 raise ValueError(f"name a method; there are {', '.join(methods())}")
+            if answer.action == "split" and any(row.parts for row in history):
+                raise ValueError("the goal was split before; revise the data or give up")
+            if answer.action == "split" and len(set(answer.parts)) < max(2, len(answer.parts)):
+                raise ValueError("name two parts or more, no two of them the same")
 
         answer = ask_typed(
             self._calls,
@@ -182,9 +186,12 @@ class LlmController:
             check,
         )
         candidate = last.best.spec() if answer.action == "confirm" and last.best else None
-        method = answer.method if answer.action == "other_method" else None
         return Decision(
-            action=answer.action, candidate=candidate, method=method, reason=answer.reason
+            action=answer.action,
+            candidate=candidate,
+            method=answer.method if answer.action == "other_method" else None,
+            parts=answer.parts if answer.action == "split" else (),
+            reason=answer.reason,
         )
 
 

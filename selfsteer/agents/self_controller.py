@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from selfsteer.agents.judges.yes_no import yes_no_verdicts
+from selfsteer.agents.parts import split_of
 from selfsteer.agents.policy import next_action, search_space
 from selfsteer.agents.types import (
     ContrastiveSpec,
@@ -88,5 +89,18 @@ class SelfController:
         return yes_no_verdicts(self._student, goal, samples)
 
     def reflect(self, goal: Goal, history: Sequence[RoundSummary]) -> Decision:
-        """Confirm what meets the thresholds on development probes, else revise, else give up."""
-        return next_action(goal, history)
+        """Confirm what meets the thresholds on development probes, else revise, else give up.
+
+        Before it gives up, a goal that the student finds to be several is split, once.
+        """
+        decision = next_action(goal, history)
+        if decision.action != "give_up" or any(row.parts for row in history):
+            return decision
+        parts = split_of(self._student, goal, history[-1])
+        if not parts:
+            return decision
+        return Decision(
+            action="split",
+            parts=parts,
+            reason=f"{decision.reason} Replies that miss the goal do one part of it.",
+        )

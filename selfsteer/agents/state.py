@@ -17,10 +17,15 @@ class LoopState(TypedDict, total=False):
         run_id: the run in memory.
         round: number of the current round, from 0.
         spec: `ContrastiveSpec` without its dataset.
+        rubric: how the judge is to tell, where the first proposal said it.
         questions: what the student is asked, where the first proposal named it.
-        dataset_id: the round's pairs; None where there are too few.
+        parts: what the goal is split into, in words; empty where it is taken as a whole.
+        part: the place of the part that pairs are made for now; None while it is the whole goal.
+        dataset_id: the round's pairs, or the last part's; None where there are too few.
+        dataset_ids: the pairs of every part; empty where the goal is taken as a whole.
         method: of extraction, where a round changed it; the settings' method otherwise.
         vector_ids: the round's vectors, by site; empty where it made none.
+        further_ids: the same for each part of the goal behind the first one.
         pairs: pairs kept and sampled.
         turned_down: `Failure`s among the samples that were meant to be positive.
         evidence: `SiteEvidence` rows.
@@ -46,10 +51,15 @@ class LoopState(TypedDict, total=False):
     run_id: str
     round: int
     spec: dict[str, Any]
+    rubric: str
     questions: list[dict[str, Any]]
+    parts: list[str]
+    part: int | None
     dataset_id: str | None
+    dataset_ids: list[str]
     method: str
     vector_ids: dict[str, str]
+    further_ids: list[dict[str, str]]
     pairs: dict[str, int]
     turned_down: list[dict[str, Any]]
     evidence: list[dict[str, Any]]
@@ -69,6 +79,34 @@ class LoopState(TypedDict, total=False):
     refused: bool
     verdict: dict[str, Any]
     spent: dict[str, Any]
+
+
+def occasion(state: LoopState, number: int) -> str:
+    """Names what happens once in a round, or once for each part of its goal: `2`, `2/0`, `2/1`."""
+    part = state.get("part")
+    return f"{number}" if part is None else f"{number}/{part}"
+
+
+def vectors_at(state: LoopState, site: str) -> list[str]:
+    """The vectors that a candidate steers with at a site: one, or one for each part of the goal."""
+    return [ids[site] for ids in (state["vector_ids"], *state.get("further_ids", []))]
+
+
+def round_details(state: LoopState, site: str | None) -> dict[str, Any]:
+    """What goes on record of a round whose best candidate, if there is one, steers at ``site``."""
+    details = {
+        "pairs": dict(state["pairs"]),
+        "evidence": list(state.get("evidence", [])),
+        "spec": dict(state["spec"]),
+        "space": dict(state["space"]),
+    }
+    if parts := state.get("parts"):
+        details["parts"] = [
+            {"goal": part, "dataset_id": dataset_id}
+            for part, dataset_id in zip(parts, state["dataset_ids"], strict=False)
+        ]
+        details["vectors"] = [] if site is None else vectors_at(state, site)
+    return details
 
 
 def fresh_search(number: int) -> LoopState:

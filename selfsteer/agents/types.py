@@ -97,11 +97,15 @@ class ContrastiveSpec(Record):
 
 
 # What `Edit.describe` says of every edit.
-_TOLD = frozenset({"vector", "concept", "layers", "strength", "operator", "selector"})
+_OF_THE_VECTOR = frozenset({"vector", "concept"})
+_TOLD = _OF_THE_VECTOR | {"layers", "strength", "operator", "selector"}
 
 
 class CandidateSpec(Record):
-    """One point of the search: where, how and how strongly; `site` is a name in `SITES`."""
+    """One point of the search: where, how and how strongly; `site` is a name in `SITES`.
+
+    The vectors of a goal that was split all steer so, each with this strength.
+    """
 
     site: str
     layer: int
@@ -126,12 +130,17 @@ class CandidateSpec(Record):
 
     @classmethod
     def of_plan(cls, plan: Mapping[str, Any]) -> CandidateSpec | None:
-        """Read `Plan.describe`; None for a plan that no loop made: several edits, other tokens, a
-        gate or whatever else a candidate cannot say."""
+        """Read `Plan.describe`; None for a plan that no loop made: edits that differ in more than
+        the vector, other tokens, a gate or whatever else a candidate cannot say."""
         edits = plan["edits"]
-        if len(edits) != 1 or len(edits[0]["layers"]) != 1 or edits[0].keys() - _TOLD:
+        ways = [{k: v for k, v in edit.items() if k not in _OF_THE_VECTOR} for edit in edits]
+        if not edits or any(way != ways[0] for way in ways):
+            return None
+        if len(edits) > 1 and len({edit["vector"] for edit in edits}) < len(edits):
             return None
         edit = edits[0]
+        if len(edit["layers"]) != 1 or edit.keys() - _TOLD:
+            return None
         site = next((name for name, s in SITES.items() if s.steer == edit["selector"]), None)
         if site is None:
             return None
@@ -213,7 +222,8 @@ class Failure(Sample):
     score: Rate
 
 
-Action = Literal["confirm", "narrow", "widen", "other_method", "revise_data", "give_up"]
+Action = Literal["confirm", "narrow", "widen", "other_method", "revise_data", "split", "give_up"]
+MOST_PARTS = 3
 
 
 class Decision(Record):
@@ -222,12 +232,23 @@ class Decision(Record):
     Attributes:
         candidate: what to confirm.
         method: with `other_method`, the method of extraction to try on the same data.
+        parts: with `split`, the goals that together are the goal: each gets data and vectors of its
+            own, and a plan steers with all of them.
     """
 
     action: Action
     candidate: CandidateSpec | None = None
     method: str | None = None
+    parts: tuple[Text, ...] = Field(default=(), max_length=MOST_PARTS)
     reason: str = Field(default="", max_length=2_000)
+
+    @model_validator(mode="after")
+    def _parts_of_a_split(self) -> Decision:
+        if self.action != "split" and self.parts:
+            raise ValueError(f"only a split goal has parts; the action is {self.action}")
+        if self.action == "split" and len(set(self.parts)) < max(2, len(self.parts)):
+            raise ValueError("a goal is split into two parts or more, no two of them the same")
+        return self
 
     @model_validator(mode="after")
     def _a_known_method(self) -> Decision:
@@ -246,7 +267,8 @@ class RoundSummary(Record):
     """What one round brought.
 
     Attributes:
-        positive, negative: the instructions of its two sides.
+        parts: what the goal was split into; empty where it was taken as a whole.
+        positive, negative: the instructions of its two sides; of the last part, if it was split.
         pairs_kept, pairs_sampled: how many pairs were confirmed, of how many.
         turned_down: replies to the positive instructions that the judge did not confirm.
         space: where was searched; None where it did not come to that.
@@ -256,6 +278,7 @@ class RoundSummary(Record):
     """
 
     number: int
+    parts: tuple[str, ...] = ()
     positive: tuple[str, ...] = ()
     negative: tuple[str, ...] = ()
     pairs_kept: int

@@ -18,6 +18,13 @@ from selfsteer.steering.vectors import SteeringVector
 _ID_LENGTH = 16  # hex digits of the sha256, as in the ids of vectors and datasets
 _COLUMNS = "id, kind, sha256, size, meta, created"
 _SOUND = "id NOT IN (SELECT artefact_id FROM quarantined)"
+_INSERT = (
+    f"INSERT INTO artefacts ({_COLUMNS}, data) VALUES (?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (id) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size, "
+    f"meta = excluded.meta, data = excluded.data WHERE NOT artefacts.{_SOUND}"
+)
+
+Row = tuple[str, str, str, int, str, str, bytes]  # of _COLUMNS, and the data
 
 
 def content_id(kind: str, data: bytes, source: str) -> str:
@@ -59,17 +66,10 @@ class Artefacts:
         that says the same (that of a vector leaves out when it was made). The first bytes stored
         under an id stay, unless they were altered and put in quarantine: then these replace them.
         """
-        digest = hashlib.sha256(data).hexdigest()
-        name = artefact_id or digest[:_ID_LENGTH]
-        row = (name, kind, digest, len(data), to_json(dict(meta or {})), now(), data)
+        row = _row(kind, data, meta or {}, artefact_id)
         with self._connection.write() as db:
-            db.execute(
-                f"INSERT INTO artefacts ({_COLUMNS}, data) VALUES (?, ?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (id) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size, "
-                f"meta = excluded.meta, data = excluded.data WHERE NOT artefacts.{_SOUND}",
-                row,
-            )
-        return name
+            db.execute(_INSERT, row)
+        return row[0]
 
     def get_blob(self, kind: str, artefact_id: str) -> bytes:
         """The bytes of an artefact, verified.
@@ -105,16 +105,19 @@ class Artefacts:
 
     def put_vector(self, vector: SteeringVector) -> str:
         """Store a vector under its own id."""
-        meta: dict[str, JsonValue] = {
-            "concept": vector.concept,
-            "method": vector.method,
-            "selector": vector.selector,
-            "layers": list(vector.layers),
-            "dataset_id": vector.dataset_id,
-            "student_fingerprint": vector.student_fingerprint,
-            "parents": list(vector.parents),
-        }
-        return self.put_blob("vector", vector.to_bytes(), meta, artefact_id=vector.id)
+        return self.put_vectors([vector])[0]
+
+    def put_vectors(self, vectors: Sequence[SteeringVector]) -> list[str]:
+        """Store vectors in one transaction, all or none of them; returns their ids, in order.
+
+        A transaction waits for the disk once, which takes longer than everything else that is done
+        for one vector: so many are stored some hundreds at a time. Their bytes are all in memory
+        while that lasts, and other processes wait only while they are written.
+        """
+        rows = [_row("vector", v.to_bytes(), _vector_meta(v), v.id) for v in vectors]
+        with self._connection.write() as db:
+            db.conn.executemany(_INSERT, rows)
+        return [row[0] for row in rows]
 
     def get_vector(self, vector_id: str) -> SteeringVector:
         """Read a vector back.
@@ -170,3 +173,23 @@ class Artefacts:
             f"The {kind} {artefact_id} in {self._connection.path} has been altered since it was "
             "stored; restore the file from a backup."
         )
+
+
+def _row(kind: str, data: bytes, meta: Mapping[str, JsonValue], name: str | None) -> Row:
+    """What is stored of a blob; without a name of its own it gets that of its bytes."""
+    digest = hashlib.sha256(data).hexdigest()
+    own = name or digest[:_ID_LENGTH]
+    return own, kind, digest, len(data), to_json(dict(meta)), now(), data
+
+
+def _vector_meta(vector: SteeringVector) -> dict[str, JsonValue]:
+    """What vectors are listed by."""
+    return {
+        "concept": vector.concept,
+        "method": vector.method,
+        "selector": vector.selector,
+        "layers": list(vector.layers),
+        "dataset_id": vector.dataset_id,
+        "student_fingerprint": vector.student_fingerprint,
+        "parents": list(vector.parents),
+    }

@@ -244,3 +244,33 @@ def test_what_cannot_be_done_is_told(action: str, told: str) -> None:
     empty = RoundSummary(number=0, pairs_kept=2, pairs_sampled=64)
     with pytest.raises(ControllerError, match=told):
         large.reflect(GOAL, (empty,))
+
+
+SPLIT = {"action": "split", "parts": ["Be merry.", "Be brief."], "reason": "They are two."}
+
+
+def test_a_goal_can_be_split() -> None:
+    large, calls = controller(always(SPLIT))
+    decision = large.reflect(GOAL, (ROUND,))
+    assert (decision.action, decision.parts) == ("split", ("Be merry.", "Be brief."))
+    assert "`split`" in calls.asked[0][2].system
+    later = ROUND.model_copy(update={"parts": decision.parts})
+    large, calls = controller(always({**SPLIT, "action": "give_up"}))
+    assert large.reflect(GOAL, (later,)).parts == ()
+    assert fenced(task(calls.asked[0][2]), "parts") == ["Be merry.\nBe brief."]
+
+
+@pytest.mark.parametrize(
+    ("parts", "before", "told"),
+    [
+        ([], (), "two parts or more"),
+        (["Be merry."] * 2, (), "no two of them the same"),
+        (SPLIT["parts"], ("Be merry.", "Be brief."), "split before"),
+    ],
+)
+def test_a_split_that_cannot_be_done_is_told(
+    parts: list[str], before: tuple[str, ...], told: str
+) -> None:
+    large, _ = controller(always({**SPLIT, "parts": parts}))
+    with pytest.raises(ControllerError, match=told):
+        large.reflect(GOAL, (ROUND.model_copy(update={"parts": before}),))

@@ -90,11 +90,11 @@ def test_a_plan_can_be_read_back_to_the_same_steering(
 ) -> None:
     vector = build_vector(talker)
     spec = CandidateSpec(site=site, layer=1, operator=operator, strength=0.7)
-    plan = plan_of(vector, spec)
+    plan = plan_of([vector], spec)
     read = CandidateSpec.of_plan(plan.describe())
     assert read is not None
     # Two sites may steer the same tokens; what counts is that the same is done.
-    assert plan_of(vector, read) == plan
+    assert plan_of([vector], read) == plan
 
 
 def test_a_plan_that_no_loop_makes_is_not_taken_for_a_candidate(talker: Student) -> None:

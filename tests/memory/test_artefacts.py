@@ -126,3 +126,32 @@ def test_artefacts_cannot_be_rewritten(memory: Memory, vector: SteeringVector) -
         memory._connection.write() as db,
     ):
         db.execute("UPDATE artefacts SET kind = 'dataset'")
+
+
+def test_many_vectors_are_stored_as_one_by_one(
+    memory: Memory, vector: SteeringVector, tmp_path: Path
+) -> None:
+    many = [vector, vector * 2.0, vector * 3.0, vector]
+    assert memory.put_vectors(many) == [one.id for one in many]
+    assert memory.put_vectors([]) == []
+    with Memory.open(tmp_path / "singly.db") as singly:
+        for one in many:
+            singly.put_vector(one)
+        expected = [row.model_dump(exclude={"created"}) for row in singly.vectors()]
+    assert [row.model_dump(exclude={"created"}) for row in memory.vectors()] == expected
+    for one in many:
+        assert memory.get_vector(one.id).to_bytes() == one.to_bytes()
+
+
+def test_of_many_vectors_all_are_stored_or_none(memory: Memory, vector: SteeringVector) -> None:
+    other = vector * 2.0
+    with memory._connection.write() as db:
+        db.execute(
+            "CREATE TEMP TRIGGER refuse BEFORE INSERT ON main.artefacts "
+            f"WHEN NEW.id = '{other.id}' BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        )
+    with pytest.raises(sqlite3.IntegrityError, match="refused"):
+        memory.put_vectors([vector, other])
+    assert memory.vectors() == []
+    memory.put_vector(vector)
+    assert [row.id for row in memory.vectors()] == [vector.id]

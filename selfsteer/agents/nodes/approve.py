@@ -9,13 +9,14 @@ from langgraph.types import interrupt
 
 from selfsteer.agents.approval import Answer, Asked, answer_to
 from selfsteer.agents.context import Context
-from selfsteer.agents.state import LoopState
+from selfsteer.agents.state import LoopState, occasion
 from selfsteer.agents.types import CandidateResult, CandidateSpec, Decision, RoundSummary
 
 
 def approve_data(state: LoopState, context: Context) -> LoopState:
     """Wait until somebody has approved the round's pairs."""
-    asked = Asked(occasion=f"data/{state['round']}", what="data", dataset=state["dataset_id"])
+    named = f"data/{occasion(state, state['round'])}"
+    asked = Asked(occasion=named, what="data", dataset=state["dataset_id"])
     answer = _wait(asked, context)
     if answer.answer == "refuse":
         return _refused(answer, asked)
@@ -63,8 +64,8 @@ def _wait(asked: Asked, context: Context) -> Answer:
 
 def _refused(answer: Answer, asked: Asked) -> LoopState:
     reason = f"The {asked.what} was refused: {answer.reason}"
-    decision = Decision(action="give_up", reason=reason)
-    return {"refused": True, "decision": decision.model_dump(mode="json"), "verdict": {}}
+    decision = Decision(action="give_up", reason=reason).model_dump(mode="json")
+    return {"refused": True, "decision": decision, "verdict": {}, "part": None}
 
 
 def _measured(state: LoopState, decision: Decision | None) -> CandidateResult | None:

@@ -13,7 +13,7 @@ from random import Random
 from selfsteer.agents.budget import keeping_account
 from selfsteer.agents.context import Context, last_user_turn
 from selfsteer.agents.room import afford, confirmation_replies
-from selfsteer.agents.state import LoopState
+from selfsteer.agents.state import LoopState, occasion
 from selfsteer.agents.types import ContrastiveSpec, Failure, Sample
 from selfsteer.steering.datasets import ContrastiveDataset, ContrastivePair
 from selfsteer.steering.generate import Generation, generate
@@ -56,7 +56,7 @@ def collect(state: LoopState, context: Context) -> LoopState:
     counts = {"kept": len(pairs), "sampled": count}
     context.emit(
         "collected",
-        f"collect/{number}",
+        f"collect/{occasion(state, number)}",
         {
             "round": number,
             "pairs": len(pairs),
@@ -71,6 +71,8 @@ def collect(state: LoopState, context: Context) -> LoopState:
         "pairs": counts,
         "turned_down": [failure.model_dump() for failure in turned_down[:SHOWN]],
         "spent": spent,
+        # Without pairs for a part the round is over, and what follows is about the whole goal.
+        **({"part": None} if dataset_id is None else {}),
     }
 
 

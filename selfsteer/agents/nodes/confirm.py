@@ -10,7 +10,7 @@ from selfsteer.agents.context import Context, plan_of
 from selfsteer.agents.paid_calls import last_look
 from selfsteer.agents.policy import meets, recall_thresholds
 from selfsteer.agents.room import ARMS, afford, samples_cost
-from selfsteer.agents.state import LoopState
+from selfsteer.agents.state import LoopState, vectors_at
 from selfsteer.agents.types import CandidateResult, CandidateSpec, Thresholds
 from selfsteer.memory.records import Candidate
 from selfsteer.steering.evaluate import sample, score
@@ -34,9 +34,9 @@ def confirm(state: LoopState, context: Context) -> LoopState:
         afford(state, context, 1, each=ARMS * prompts * _per_prompt(context, recalled=True))
     chosen = recalled["spec"] if recalled else state["decision"]["candidate"]
     spec = CandidateSpec.model_validate(chosen)
-    vector = context.vector(state["vector_ids"][spec.site])
-    plan = plan_of(vector, spec)
-    context.prepare_judge(vector.dataset_id)
+    vectors = [context.vector(vector_id) for vector_id in vectors_at(state, spec.site)]
+    plan = plan_of(vectors, spec)
+    context.prepare_judge(vectors[0].dataset_id)
     result, details, spent = _look(context, plan, spec, recalled=recalled is not None)
     thresholds = context.goal.thresholds
     if recalled:
@@ -45,7 +45,8 @@ def confirm(state: LoopState, context: Context) -> LoopState:
     verdict = {
         "status": "accepted" if passed else "rejected",
         "reason": _reason(result, thresholds) + _cut_short(state),
-        "vector_id": vector.id,
+        "vector_id": vectors[0].id,
+        "further": [vector.id for vector in vectors[1:]],
         "recalled": None if recalled is None else recalled["run_id"],
         **result.model_dump(),
         **details,

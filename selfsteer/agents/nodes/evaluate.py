@@ -13,7 +13,7 @@ from selfsteer.steering.evaluate import sample
 def evaluate(state: LoopState, context: Context) -> LoopState:
     """Sample the replies and store them; judging is a node of its own."""
     specs = [CandidateSpec.model_validate(row) for row in state["pending"]]
-    plans = context.plans(specs, state["vector_ids"])
+    plans = context.plans(specs, state)
     stage = state["stage"]
     samples = sample(
         context.student,

@@ -19,7 +19,7 @@ def judge(state: LoopState, context: Context) -> LoopState:
     """Judge, measure coherence (finalists: retention too), and put the results on record."""
     context.prepare_judge(state["dataset_id"])
     specs = [CandidateSpec.model_validate(row) for row in state["pending"]]
-    plans = context.plans(specs, state["vector_ids"])
+    plans = context.plans(specs, state)
     samples = Samples.from_rows(
         context.memory.get_generations(state["replies_id"]), instructed=context.instructed
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from selfsteer.agents.context import Context
 from selfsteer.agents.state import LoopState
 from selfsteer.agents.types import CandidateSpec, Thresholds
@@ -34,9 +36,13 @@ def recall(state: LoopState, context: Context) -> LoopState:
     goal = context.goal.text
     for hit in context.memory.recall(goal, fingerprint, limit=MOST_HITS, run_id=run_id):
         found = hit.remembered
-        spec = CandidateSpec.of_plan(found.plan)
+        plan: Any = found.plan
+        spec = CandidateSpec.of_plan(plan)
         if spec is None or not (hit.exact or hit.coverage >= MIN_COVERAGE):
             continue
+        vectors = [edit["vector"] for edit in plan["edits"]]
+        if len(vectors) > 1 and not context.controller.confirms_pairs():
+            continue  # its judge learns from pairs, and no pairs are of the whole goal
         if found.run_id == context.run_id:
             continue  # begun again after its checkpoints were lost: it would confirm itself
         if any(_speaks_against(doubt, context) for doubt in context.memory.doubts(found.id)):
@@ -49,7 +55,8 @@ def recall(state: LoopState, context: Context) -> LoopState:
             "recalled", "recall", {"goal": found.goal, "run": found.run_id, **spec.model_dump()}
         )
         return start | {
-            "vector_ids": {spec.site: found.vector_id},
+            "vector_ids": {spec.site: vectors[0]},
+            "further_ids": [{spec.site: vector_id} for vector_id in vectors[1:]],
             "recalled": {
                 "id": found.id,
                 "run_id": found.run_id,

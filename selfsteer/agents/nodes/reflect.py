@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from selfsteer.agents.context import Context
 from selfsteer.agents.policy import utility
-from selfsteer.agents.state import LoopState, fresh_search
+from selfsteer.agents.state import LoopState, fresh_search, round_details
 from selfsteer.agents.types import CandidateResult, Decision, RoundSummary
 from selfsteer.errors import ControllerError
 from selfsteer.memory.records import Round
@@ -22,6 +22,7 @@ def reflect(state: LoopState, context: Context) -> LoopState:
     summary = RoundSummary.model_validate(
         {
             "number": number,
+            "parts": state.get("parts", []),
             "positive": state["spec"]["positive"],
             "negative": state["spec"]["negative"],
             "pairs_kept": state["pairs"]["kept"],
@@ -43,12 +44,7 @@ def reflect(state: LoopState, context: Context) -> LoopState:
             vector_id=state["vector_ids"].get(best.site) if best else None,
             decision=decision.action,
             reason=decision.reason,
-            details={
-                "pairs": dict(state["pairs"]),
-                "evidence": list(state.get("evidence", [])),
-                "spec": dict(state["spec"]),
-                "space": dict(state["space"]),
-            },
+            details=round_details(state, best.site if best else None),
         )
     )
     context.emit(
@@ -62,6 +58,12 @@ def reflect(state: LoopState, context: Context) -> LoopState:
     }
     if decision.action in AGAIN:
         update |= fresh_search(number + 1)
+    else:
+        # New data is for the parts that were named just now, or for the goal as a whole.
+        parts = list(decision.parts)
+        update |= {"parts": parts, "part": 0 if parts else None, "dataset_ids": []}
+    if decision.action == "split":
+        update["spec"] = {}
     if decision.method is not None:
         update["method"] = decision.method
     return update
@@ -75,6 +77,11 @@ def _check(decision: Decision, state: LoopState, context: Context) -> None:
         raise ControllerError(
             f"Controller {name} wants to confirm {'nothing' if chosen is None else chosen.site}; "
             f"this round has vectors for {', '.join(state['vector_ids']) or 'no site'}."
+        )
+    if decision.action == "split" and not context.controller.confirms_pairs():
+        raise ControllerError(
+            f"Controller {name} wants to split the goal, but its judge learns from pairs, and no "
+            "pairs are of the whole goal then; let another one judge, `--role judge=self` say."
         )
     if decision.action in AGAIN and not state["vector_ids"]:
         raise ControllerError(

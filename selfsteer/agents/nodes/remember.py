@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from selfsteer.agents.context import Context, plan_of
+from selfsteer.agents.context import Context, plan_of, verdict_vectors
 from selfsteer.agents.room import spent_in_all
 from selfsteer.agents.state import LoopState
 from selfsteer.agents.types import CandidateSpec
@@ -23,13 +23,13 @@ def remember(state: LoopState, context: Context) -> LoopState:
         spec = CandidateSpec.model_validate(
             {name: verdict[name] for name in CandidateSpec.model_fields}
         )
-        vector = context.vector(verdict["vector_id"])
+        vectors = verdict_vectors(verdict, context)
         scores = {k: verdict[k] for k in ("steerability", "coherence", "broken", "retention", "n")}
         context.memory.remember(
             context.run_id,
-            vector.id,
+            vectors[0].id,
             goal=context.goal.text,
-            plan=plan_of(vector, spec).describe(),
+            plan=plan_of(vectors, spec).describe(),
             scores=scores,
             fingerprint=context.student.fingerprint,
             supersedes=state.get("replaces"),

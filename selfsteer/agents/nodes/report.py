@@ -6,7 +6,7 @@ import math
 from statistics import fmean
 
 from selfsteer.agents.budget import CannotGoOn, keeping_account
-from selfsteer.agents.context import Context, plan_of
+from selfsteer.agents.context import Context, plan_of, verdict_vectors
 from selfsteer.agents.paid_calls import last_look
 from selfsteer.agents.room import afford, samples_cost
 from selfsteer.agents.state import LoopState
@@ -45,9 +45,9 @@ def _open(state: LoopState, context: Context, per_prompt: int) -> LoopState:
     spec = CandidateSpec.model_validate(
         {name: verdict[name] for name in CandidateSpec.model_fields}
     )
-    vector = context.vector(verdict["vector_id"])
-    context.prepare_judge(vector.dataset_id)
-    plan = plan_of(vector, spec)
+    vectors = verdict_vectors(verdict, context)
+    context.prepare_judge(vectors[0].dataset_id)
+    plan = plan_of(vectors, spec)
     samples = sample(
         context.student,
         [Plan.none(), plan],

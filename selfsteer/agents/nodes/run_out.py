@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from selfsteer.agents.context import Context
 from selfsteer.agents.policy import promising, utility
-from selfsteer.agents.state import LoopState
+from selfsteer.agents.state import LoopState, round_details, vectors_at
 from selfsteer.agents.types import CandidateResult, Decision
 from selfsteer.memory.records import Round
 
@@ -16,29 +18,32 @@ def run_out(state: LoopState, context: Context) -> LoopState:
     cut = _measured(state) if state["round"] == len(state["history"]) else []
     if cut:
         best = max(cut, key=lambda result: utility(result, thresholds))
-        found.append((best, state["vector_ids"][best.site]))
+        found.append((best, vectors_at(state, best.site)))
     ready = [pair for pair in found if promising(pair[0], thresholds)]
     reason = f"Stopped because {state['shortage']}."
-    decision, update = Decision(action="give_up", reason=reason), LoopState()
+    decision, update = Decision(action="give_up", reason=reason), LoopState(part=None)
     if ready:
-        best, vector_id = max(ready, key=lambda pair: utility(pair[0], thresholds))
+        best, vectors = max(ready, key=lambda pair: utility(pair[0], thresholds))
         decision = Decision(action="confirm", candidate=best.spec(), reason=reason)
-        update["vector_ids"] = {best.site: vector_id}
+        first, *others = ({best.site: vector_id} for vector_id in vectors)
+        update |= {"vector_ids": first, "further_ids": others}
     if cut:
-        _close(state, context, decision, found[-1][1])
+        _close(state, context, decision, found[-1][0].site)
         update["spent"] = {"rounds": 1}
     context.emit("ran_out", "ran_out", decision.model_dump(mode="json"))
     return {**update, "decision": decision.model_dump(mode="json"), "recalled": None}
 
 
-def _closed(state: LoopState, context: Context) -> list[tuple[CandidateResult, str]]:
-    """The best of every round that was closed, each with its vector."""
-    vectors = {turn.number: turn.vector_id for turn in context.memory.runs.rounds(context.run_id)}
+def _closed(state: LoopState, context: Context) -> list[tuple[CandidateResult, list[str]]]:
+    """The best of every round that was closed, each with its vectors."""
+    turns = {turn.number: turn for turn in context.memory.runs.rounds(context.run_id)}
     found = []
     for row in state["history"]:
-        vector_id = vectors.get(row["number"])
-        if row["best"] is not None and vector_id is not None:
-            found.append((CandidateResult.model_validate(row["best"]), vector_id))
+        turn = turns.get(row["number"])
+        if row["best"] is not None and turn is not None and turn.vector_id is not None:
+            details: Any = turn.details
+            vectors = details.get("vectors") or [turn.vector_id]
+            found.append((CandidateResult.model_validate(row["best"]), vectors))
     return found
 
 
@@ -47,20 +52,15 @@ def _measured(state: LoopState) -> list[CandidateResult]:
     return [CandidateResult.model_validate(row) for row in rows]
 
 
-def _close(state: LoopState, context: Context, decision: Decision, vector_id: str) -> None:
+def _close(state: LoopState, context: Context, decision: Decision, site: str) -> None:
     context.memory.runs.add_round(
         Round(
             run_id=context.run_id,
             number=state["round"],
             dataset_id=state["dataset_id"],
-            vector_id=vector_id,
+            vector_id=state["vector_ids"][site],
             decision=decision.action,
             reason=decision.reason,
-            details={
-                "pairs": dict(state["pairs"]),
-                "evidence": list(state["evidence"]),
-                "spec": dict(state["spec"]),
-                "space": dict(state["space"]),
-            },
+            details=round_details(state, site),
         )
     )

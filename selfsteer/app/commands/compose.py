@@ -38,8 +38,7 @@ def compose(
     with open_memory(db, read_only=True) as memory:
         made = expressions.compose(expression, memory.get_vector, strengths=strengths)
     with open_memory(db) as memory:
-        for step in made.steps:
-            memory.put_vector(step)
+        memory.put_vectors(made.steps)
     if json_:
         print_json(
             {

@@ -381,9 +381,10 @@ def _conclude(ended: Run, *, json_: bool) -> None:
         console = stdout()
         console.print(literal(f"{ended.status}: {verdict.get('reason', '')}"))
         if "vector_id" in verdict:
+            vectors = [verdict["vector_id"], *verdict.get("further", ())]
             console.print(
                 literal(
-                    f"vector {verdict['vector_id']}: "
+                    f"vector {' and '.join(vectors)}: "
                     + place(*(verdict[name] for name in ("site", "layer", "operator", "strength")))
                 )
             )

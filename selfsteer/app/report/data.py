@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Literal
 
 from selfsteer.agents.budget import Spent
@@ -58,23 +59,35 @@ class Check:
 
 
 @dataclass(frozen=True)
+class ContrastView:
+    """How the pairs of a round, or of one part of its goal, were made.
+
+    Attributes:
+        proposed, collected: payloads of the events.
+        pairs: some of the pairs that were learned from.
+    """
+
+    proposed: Mapping[str, Any]
+    collected: Mapping[str, Any]
+    pairs: Sequence[ContrastivePair]
+
+
+@dataclass(frozen=True)
 class RoundView:
     """One round, from its events; what it did not come to is missing.
 
     Attributes:
-        proposed, collected, extracted, space, reflected: payloads of the events.
+        contrasts: one, or one for each part of a goal that was split.
+        extracted, space, reflected: payloads of the events.
         candidates: what was evaluated, finalists last.
-        pairs: some of the pairs that were learned from.
     """
 
     number: int
-    proposed: Mapping[str, Any]
-    collected: Mapping[str, Any]
+    contrasts: Sequence[ContrastView]
     extracted: Mapping[str, Any]
     space: Mapping[str, Any]
     reflected: Mapping[str, Any]
     candidates: Sequence[Candidate]
-    pairs: Sequence[ContrastivePair]
 
 
 @dataclass(frozen=True)
@@ -216,33 +229,43 @@ def _checks(settings: RunSettings, verdict: Mapping[str, Any]) -> list[Check]:
 def _rounds(
     memory: Memory, run_id: str, events: Sequence[Event], candidates: Sequence[Candidate]
 ) -> list[RoundView]:
-    payloads: dict[int, dict[str, Mapping[str, Any]]] = {}
+    payloads: dict[int, dict[str, list[Mapping[str, Any]]]] = {}
     for event in events:
         number = event.payload.get("round")
         if isinstance(number, int):
-            payloads.setdefault(number, {})[event.kind] = event.payload
+            payloads.setdefault(number, {}).setdefault(event.kind, []).append(event.payload)
     # A dataset that was given is not collected: only the round's record names it.
     given = {turn.number: turn.dataset_id for turn in memory.runs.rounds(run_id)}
     views = []
     for number, by_kind in sorted(payloads.items()):
-        collected = by_kind.get("collected", {})
-        dataset_id = collected.get("dataset") or given.get(number)
-        pairs = memory.get_dataset(dataset_id).pairs if dataset_id else ()
+        proposed, collected = by_kind.get("proposed", []), by_kind.get("collected", [])
+        made = zip_longest(proposed, collected, fillvalue=dict[str, Any]())
+        last = {kind: told[-1] for kind, told in by_kind.items()}
         views.append(
             RoundView(
                 number=number,
-                proposed=by_kind.get("proposed", {}),
-                collected=collected or ({"pairs": len(pairs)} if pairs else {}),
-                extracted=by_kind.get("extracted", {}),
-                space=by_kind.get("search_space", {}),
-                reflected=by_kind.get("reflected", {}),
+                contrasts=[_contrast(memory, *both, given.get(number)) for both in made],
+                extracted=last.get("extracted", {}),
+                space=last.get("search_space", {}),
+                reflected=last.get("reflected", {}),
                 candidates=[
                     c for c in candidates if c.split == "development" and c.round == number
                 ],
-                pairs=pairs[:_PAIRS_SHOWN],
             )
         )
     return views
+
+
+def _contrast(
+    memory: Memory,
+    proposed: Mapping[str, Any],
+    collected: Mapping[str, Any],
+    given: str | None,
+) -> ContrastView:
+    dataset_id = collected.get("dataset") or given
+    pairs = memory.get_dataset(dataset_id).pairs if dataset_id else ()
+    counted = collected or ({"pairs": len(pairs)} if pairs else {})
+    return ContrastView(proposed, counted, pairs[:_PAIRS_SHOWN])
 
 
 def _costs(

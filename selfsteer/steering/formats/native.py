@@ -21,7 +21,8 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.numpy import save
+from safetensors.torch import load
 from torch import Tensor
 
 from selfsteer.errors import VectorError
@@ -55,9 +56,10 @@ class VectorHeader(BaseModel):
 
 def encode(header: VectorHeader, directions: Mapping[int, Tensor]) -> bytes:
     """Serialise a vector; the same vector gives the same bytes."""
-    tensors = {f"{_TENSOR_PREFIX}{layer}": value for layer, value in directions.items()}
+    # As arrays: for tensors safetensors looks for shared storage, which takes longer than the rest.
+    arrays = {f"{_TENSOR_PREFIX}{layer}": value.numpy() for layer, value in directions.items()}
     text = json.dumps(header.model_dump(mode="json"), sort_keys=True, allow_nan=False)
-    return save(tensors, metadata={_METADATA_KEY: text})
+    return save(arrays, metadata={_METADATA_KEY: text})
 
 
 def decode(data: bytes, source: str = "vector") -> tuple[VectorHeader, dict[int, Tensor]]:

@@ -1,0 +1,1 @@
+"""What memory holds out: speed at 100,000 vectors, and writers that are killed."""
