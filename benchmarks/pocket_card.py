@@ -40,11 +40,24 @@ def main() -> int:
     measured = track(
         each_value(options.student), "Steering every value", total=len(VALUES), disable=quiet
     )
-    found, skills = zip(*measured, strict=True)
+    found, skills = zip(*map(_told, measured), strict=True)
     bars += [steerability(found), *judge_bars(skills)]
     if options.write:
         write_card(student, bars, found)
     return publish("card", bars)
+
+
+def _told(measured: tuple[Best, Skill]) -> tuple[Best, Skill]:
+    """A line for each value as it is known: all of them take minutes."""
+    best, skill = measured
+    point = best.point
+    print(
+        f"{best.value}: expression {best.expression:.3f}, well-formed {best.well_formed:.3f} at "
+        f"block {point.layer}, {point.strength:.2f}, {point.selector}; judge {skill.clean:.3f} on "
+        f"clean replies, {skill.steered:.3f} on steered ones",
+        flush=True,
+    )
+    return measured
 
 
 def each_value(name: str) -> Iterator[tuple[Best, Skill]]:

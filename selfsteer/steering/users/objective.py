@@ -139,7 +139,7 @@ def _ranks(values: Sequence[float]) -> Tensor:
     data = torch.tensor(values, dtype=torch.float64)
     below = (data[None, :] < data[:, None]).sum(1)
     equal = (data[None, :] == data[:, None]).sum(1)
-    return below + (equal - 1) / 2
+    return below + (equal - 1).double() / 2
 
 
 def _row(student: Student, condition: Condition, words: str) -> Encoded:

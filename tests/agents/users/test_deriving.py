@@ -1,0 +1,101 @@
+"""A user's vector: put in use when it predicts the user, held when not, retired when it stops."""
+
+from __future__ import annotations
+
+import pytest
+
+from selfsteer.agents.users.deriving import derive_user, review_user
+from selfsteer.errors import DatasetError, UserError
+from selfsteer.memory.store import Memory
+from selfsteer.pocket.users import simulate
+from selfsteer.steering.users.derivation.registry import METHODS
+from tests.agents.users.conftest import Put, observed
+from tests.known import pocket, pocket_known
+
+
+def test_a_steady_user_gets_a_vector_in_use(memory: Memory, put: Put) -> None:
+    put("ann", 21)
+    found = derive_user(memory, pocket(), pocket_known(), "ann")
+    assert found.verdict is not None and found.verdict.better
+    current = memory.users.current("ann", pocket().fingerprint)
+    assert current is not None and current.id == found.version.id
+    assert current.status == "in_use"
+    assert "bits per token" in current.reason
+    words = memory.users.observations("ann", ["message"])
+    mine = {one.id for one in words if one.observation.role == "user"}
+    assert mine <= set(current.evidence)
+
+
+def test_a_user_who_shows_one_thing_and_does_another_gets_none(memory: Memory, put: Put) -> None:
+    put("eve", 22, kind="adversarial")
+    found = derive_user(memory, pocket(), pocket_known(), "eve")
+    assert found.verdict is not None and not found.verdict.better
+    assert found.version.status == "held"
+    assert memory.users.current("eve", pocket().fingerprint) is None
+
+
+def test_few_messages_are_kept_and_not_used(memory: Memory) -> None:
+    [user] = simulate(1, seed=23)
+    memory.users.add("bob")
+    memory.users.observe("bob", observed(user)[:3])
+    found = derive_user(memory, pocket(), pocket_known(), "bob")
+    assert found.verdict is None
+    assert found.version.status == "held"
+
+
+def test_a_new_version_supersedes_the_one_before(memory: Memory, put: Put) -> None:
+    put("ann", 21, sessions=slice(0, 1))
+    first = derive_user(memory, pocket(), pocket_known(), "ann").version
+    put("ann", 21)
+    second = derive_user(memory, pocket(), pocket_known(), "ann").version
+    assert second.supersedes == first.id
+    assert second.vector_id != first.vector_id
+    assert len(second.evidence) > len(first.evidence)
+
+
+def test_a_vector_that_stops_predicting_is_retired(memory: Memory, put: Put) -> None:
+    put("eve", 22, kind="adversarial", sessions=slice(0, 1))
+    first = derive_user(memory, pocket(), pocket_known(), "eve")
+    assert first.version.status == "in_use"
+    assert review_user(memory, pocket(), pocket_known(), "eve") is None
+    put("eve", 22, kind="adversarial")
+    reviewed = review_user(memory, pocket(), pocket_known(), "eve")
+    assert reviewed is not None
+    assert reviewed[0].status == "retired"
+    assert reviewed[1].gain < 0
+    assert memory.users.current("eve", pocket().fingerprint) is None
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_derives_a_version(memory: Memory, put: Put, method: str) -> None:
+    put("ann", 24)
+    found = derive_user(memory, pocket(), pocket_known(), "ann", method=method)
+    vector = memory.get_vector(found.version.vector_id)
+    assert found.version.method == method
+    assert vector.layers == (pocket_known().encoder.layer,)
+    assert found.version.evidence
+
+
+def test_contradicting_evidence_shortens_the_vector(memory: Memory, put: Put) -> None:
+    put("ann", 25)
+    put("eve", 25, kind="noisy")
+    origin = pocket_known().encoder.population_vector()
+
+    def length(name: str) -> float:
+        found = derive_user(memory, pocket(), pocket_known(), name)
+        own = memory.get_vector(found.version.vector_id) - origin
+        return float(own.directions[pocket_known().encoder.layer].norm())
+
+    assert length("eve") < length("ann")
+
+
+def test_a_user_who_said_nothing_is_refused(memory: Memory) -> None:
+    memory.users.add("mute")
+    with pytest.raises(UserError, match="observe something first"):
+        derive_user(memory, pocket(), pocket_known(), "mute")
+
+
+def test_an_unknown_method_is_refused(memory: Memory, put: Put) -> None:
+    put("ann", 21)
+    with pytest.raises(DatasetError, match="Unknown method"):
+        derive_user(memory, pocket(), pocket_known(), "ann", method="horoscope")
