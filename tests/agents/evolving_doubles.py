@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from selfsteer.agents import evolve
-from selfsteer.agents.evolving.settings import EvolveSettings, Evolution
+from selfsteer.agents.evolving.settings import Evolution, EvolveSettings
 from selfsteer.agents.types import Goal
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
@@ -31,7 +31,13 @@ def evolving(founders: Sequence[SteeringVector], **changes: Any) -> EvolveSettin
     shape = {"generations": 2, "population": 4, "elites": 1} | changes.pop("evolution", {})
     return EvolveSettings(
         **(
-            {"goal": goal, "effort": EFFORT, "seed": 3, "max_new_tokens": 8, "strengths": (0.02, 0.2)}
+            {
+                "goal": goal,
+                "effort": EFFORT,
+                "seed": 3,
+                "max_new_tokens": 8,
+                "strengths": (0.02, 0.2),
+            }
             | changes
         ),
         evolution=Evolution(founders=tuple(vector.id for vector in founders), **shape),

@@ -144,9 +144,7 @@ def test_fitness_is_the_mean_of_all_looks() -> None:
 
 
 def test_a_tournament_favours_the_fit_and_lets_chance_in() -> None:
-    ranked = members(
-        [look(one(f"0.{i}"), 0.9 - 0.1 * i) for i in range(4)], Thresholds()
-    )
+    ranked = members([look(one(f"0.{i}"), 0.9 - 0.1 * i) for i in range(4)], Thresholds())
     rng = Random(0)
     draws = [parent(ranked, 2, rng).name for _ in range(4000)]
     shares = [draws.count(member.individual.name) / 4000 for member in ranked]

@@ -180,7 +180,9 @@ def drift(
     axes.set_xlabel("generation")
     axes.set_ylabel("mean cosine to founder")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, labelcolor=theme.text, ncols=6, loc="lower left", bbox_to_anchor=(0, 1))
+    axes.legend(
+        frameon=False, labelcolor=theme.text, ncols=6, loc="lower left", bbox_to_anchor=(0, 1)
+    )
 
 
 def matrix(
