@@ -55,7 +55,8 @@ def evolve_goal(
             all founders were extracted from.
         capability: questions that the champion's retention is measured on.
         listener: told of every event.
-        control: asks the run to stop once its current generation is done.
+        control: asks the run to stop once the generation, or the look at finalists, that goes on is
+            done.
         run_id: from `fresh_id`, for a controller that had to know who pays; None for a fresh one.
 
     Returns:
@@ -175,6 +176,8 @@ def _evolve(context: EvolveContext, control: RunControl | None) -> Stretch:
         if control is not None and control.drain_requested:
             return "stopped"
     champions: Champions = finalists(context, generations) if generations else {}
+    if control is not None and control.drain_requested:
+        return "stopped"
     return _conclude(context, state, champions)
 
 

@@ -12,12 +12,15 @@ from pydantic import ValidationError
 from selfsteer.agents import approval
 from selfsteer.agents.budget import Budget
 from selfsteer.agents.events import EVENTS, RunEvent, record_event
+from selfsteer.agents.evolve import evolve_goal
 from selfsteer.agents.loop import resume_run, run_goal
 from selfsteer.memory.export import events_file
 from selfsteer.memory.records import Run
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
 from tests.agents.doubles import EFFORT, IMPOSSIBLE, Scripted, build_talker, settings
+from tests.agents.evolving_doubles import evolving
+from tests.agents.evolving_doubles import found as founders
 
 pytestmark = pytest.mark.usefixtures("few_probes")
 
@@ -57,6 +60,7 @@ def test_every_kind_is_told_and_read_back_as_it_was_written(
     asking = run_goal(talker, Scripted(), memory, settings(goal="ask", approve=frozenset({"data"})))
     approval.accept(memory, asking.id)
     resume_run(asking.id, talker, Scripted(), memory)
+    evolve_goal(talker, Scripted(), memory, evolving(founders(talker, memory)))
     found = set()
     for run in memory.runs.all():
         for event in memory.runs.events(run.id):
