@@ -12,7 +12,7 @@ RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format types pocket card bench bench-loop bench-memory conformance clean
+.PHONY: help install demo test lint format types pocket card bench bench-loop bench-memory experiments conformance clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,10 @@ bench-loop: $(RUNTIME) ## what the loop achieves on the bundled student, by the 
 
 bench-memory: $(RUNTIME) ## how fast memory is with 100,000 vectors, and what it survives
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.bench_memory $(ARGS)
+
+experiments: $(DEV) ## the studies of the project's questions, with their bars and pages in build/
+	mkdir -p build
+	$(BIN)/selfsteer experiment user-vectors --out build $(ARGS)
 
 conformance: $(DEV) ## the same numbers as other libraries, each in an environment of its own
 	$(BIN)/python -m tests.conformance $(ARGS)

@@ -96,7 +96,8 @@ def _open(context: EvolveContext, champions: Champions) -> None:
     effort, seed = context.settings.effort, context.settings.seed
     probes, site = context.probes.report, context.world.site
     steered = {
-        name: plan_of(context.vector(one.vector), one.spec(site)) for name, one in champions.items()
+        name: plan_of([context.vector(one.vector)], one.spec(site))
+        for name, one in champions.items()
     }
     plans = [Plan.none(), *steered.values()]
     samples = sample(

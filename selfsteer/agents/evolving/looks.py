@@ -42,7 +42,7 @@ def look(
     """
     began = time.monotonic()
     site = context.world.site
-    plans = [plan_of(context.vector(one.vector), one.spec(site)) for _, one in asked]
+    plans = [plan_of([context.vector(one.vector)], one.spec(site)) for _, one in asked]
     samples = sample(
         context.student,
         plans,

@@ -10,7 +10,7 @@ from selfsteer.errors import UserError
 from selfsteer.memory.store import Memory
 from selfsteer.memory.users import UserVector
 from selfsteer.steering.model import Student
-from selfsteer.steering.users.derivation.registry import DOSED, derive
+from selfsteer.steering.users.derivation.registry import DOSED, check_method, derive
 from selfsteer.steering.users.dose import DOSES, user_plan
 from selfsteer.steering.users.history import History
 from selfsteer.steering.users.known import Known
@@ -52,10 +52,7 @@ def derive_user(
         UserError: an unknown user, or one of whom nothing is known that the method can use.
         DatasetError: an unknown method, or one that needs what was not observed.
     """
-    observations = memory.users.observations(user_id)
-    history = history_of(observations)
-    if not history.size:
-        raise UserError(f"User {user_id!a} wrote and chose nothing yet; observe something first.")
+    history = derivable(memory, user_id, method, half_life)
     dose, verdict = _judge(student, known, history, method, half_life)
     vector = derive(method, student, history, known, half_life=half_life)
     plan = user_plan(vector, dose)
@@ -73,6 +70,20 @@ def derive_user(
     if verdict is not None and verdict.better:
         version = memory.users.put_in_use(version.id, verdict.scores(), str(verdict))
     return Derived(version, verdict)
+
+
+def derivable(memory: Memory, user_id: str, method: str, half_life: float | None) -> History:
+    """What a user's vector would be derived from; to be asked before users at large are learned.
+
+    Raises:
+        UserError: an unknown user, or one of whom nothing is known.
+        DatasetError: an unknown method, or a half-life that is not positive.
+    """
+    check_method(method, half_life)
+    history = history_of(memory.users.observations(user_id))
+    if not history.size:
+        raise UserError(f"User {user_id!a} wrote and chose nothing yet; observe something first.")
+    return history
 
 
 def review_user(

@@ -32,15 +32,7 @@ def explain_version(
     Raises:
         UserError: unknown user, or one without a vector for this student.
     """
-    versions = [
-        one for one in memory.users.versions(user_id) if one.fingerprint == student.fingerprint
-    ]
-    if not versions:
-        raise UserError(
-            f"User {user_id!a} has no vector for {student.name}; derive one with 'selfsteer user "
-            f"derive {user_id}'."
-        )
-    version = memory.users.current(user_id, student.fingerprint) or versions[-1]
+    version = explainable(memory, student, user_id)
     evidence = set(version.evidence)
     observed = [one for one in memory.users.observations(user_id) if one.id in evidence]
     half_life = version.settings["half_life"]
@@ -49,7 +41,7 @@ def explain_version(
         weight = None if half_life is None else float(str(half_life))
         return derive(version.method, student, history, known, half_life=weight)
 
-    before = next((one for one in versions if one.id == version.supersedes), None)
+    before = None if version.supersedes is None else memory.users.version(version.supersedes)
     told = explain_user(
         student,
         memory.get_vector(version.vector_id),
@@ -62,3 +54,20 @@ def explain_version(
         seed=seed,
     )
     return Explained(version, told)
+
+
+def explainable(memory: Memory, student: Student, user_id: str) -> UserVector:
+    """The vector in use, else the newest one for this student.
+
+    Raises:
+        UserError: unknown user, or one without a vector for this student.
+    """
+    versions = [
+        one for one in memory.users.versions(user_id) if one.fingerprint == student.fingerprint
+    ]
+    if not versions:
+        raise UserError(
+            f"User {user_id!a} has no vector for {student.name}; derive one with 'selfsteer user "
+            f"derive {user_id}'."
+        )
+    return memory.users.current(user_id, student.fingerprint) or versions[-1]

@@ -13,7 +13,7 @@ from selfsteer.memory.store import Memory
 from selfsteer.steering.metrics.intervals import Interval, bootstrap_mean
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Message
-from selfsteer.steering.users.derivation.registry import derive
+from selfsteer.steering.users.derivation.registry import check_method, derive
 from selfsteer.steering.users.dose import user_plan
 from selfsteer.steering.users.history import History
 from selfsteer.steering.users.known import Known
@@ -92,13 +92,7 @@ def predict_user(
         UserError: unknown user, or too few messages.
         DatasetError: the method needs what was not observed.
     """
-    history = history_of(memory.users.observations(user_id))
-    older, newer = history.split((len(history.turns) + 1) // 2)
-    if len(newer.turns) < FEWEST:
-        raise UserError(
-            f"User {user_id!a} wrote {len(history.turns)} messages; predicting needs {2 * FEWEST}, "
-            "half of them to be judged by."
-        )
+    older, newer = predictable(memory, user_id, method)
     said = _as_context(older)
     conditions = {
         "population": [Condition(user_plan(known.encoder.population_vector()))],
@@ -126,6 +120,24 @@ def predict_user(
     }
     tokens = sum(len(student.tokenizer(message.content)["input_ids"]) for message in said)
     return Prediction(arms, len(older.turns), len(newer.turns), tokens, student.context_length)
+
+
+def predictable(memory: Memory, user_id: str, method: str) -> tuple[History, History]:
+    """The older half of what is known of a user, and the newer one, which judges.
+
+    Raises:
+        UserError: unknown user, or too few messages.
+        DatasetError: an unknown method.
+    """
+    check_method(method, None)
+    history = history_of(memory.users.observations(user_id))
+    older, newer = history.split((len(history.turns) + 1) // 2)
+    if len(newer.turns) < FEWEST:
+        raise UserError(
+            f"User {user_id!a} wrote {len(history.turns)} messages; predicting needs {2 * FEWEST}, "
+            "half of them to be judged by."
+        )
+    return older, newer
 
 
 def _figures(

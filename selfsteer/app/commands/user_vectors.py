@@ -44,9 +44,10 @@ def derive(
 
     A vector in use is first judged on what came since, and retired if it is better no more.
     """
-    from selfsteer.agents.users.deriving import derive_user, review_user
+    from selfsteer.agents.users.deriving import derivable, derive_user, review_user
 
     with _opened(user_id, db) as memory:
+        derivable(memory, user_id, method, half_life)
         subject = load_student(student, device, dtype)
         known = _known(memory, subject)
         reviewed = review_user(memory, subject, known, user_id)
@@ -83,10 +84,11 @@ def predict(
     json_: options.Json = False,
 ) -> None:
     """Derive from the older half of a user's messages, and predict the newer half."""
-    from selfsteer.agents.users.predicting import predict_user
+    from selfsteer.agents.users.predicting import predict_user, predictable
     from selfsteer.app.crowd import strangers
 
     with _opened(user_id, db) as memory:
+        predictable(memory, user_id, method)
         subject = load_student(student, device, dtype)
         known = _known(memory, subject)
         found = predict_user(
@@ -112,11 +114,12 @@ def explain(
     json_: options.Json = False,
 ) -> None:
     """Say what a user's vector holds: traits, tokens, samples, and the messages that carry it."""
-    from selfsteer.agents.users.explaining import explain_version
+    from selfsteer.agents.users.explaining import explain_version, explainable
     from selfsteer.app.report.user_page import write_user_page
 
     with _opened(user_id, db) as memory:
         subject = load_student(student, device, dtype)
+        explainable(memory, subject, user_id)
         found = explain_version(memory, subject, _known(memory, subject), user_id, seed=seed)
         if page is not None:
             write_user_page(found, page)

@@ -16,6 +16,9 @@ from torch import Tensor
 from selfsteer.errors import DatasetError
 from selfsteer.steering.vectors import SteeringVector
 
+# Of the fitting: with the library's own 1.0 atoms are shrunk so much that few are found.
+_SPARSITY, _ROUNDS = 0.1, 100
+
 
 def user_matrix(vectors: Sequence[SteeringVector], layer: int) -> Tensor:
     """[N, D] float64, the vectors less their mean.
@@ -62,9 +65,10 @@ def dictionary_error(rows: Tensor, atoms: int, *, used: int = 4, seed: int = 0) 
     scale = float(np.sqrt(np.mean(np.square(values)))) or 1.0
     learner = DictionaryLearning(
         n_components=atoms,
+        alpha=_SPARSITY,
         transform_algorithm="omp",
         transform_n_nonzero_coefs=min(used, atoms),
-        max_iter=50,
+        max_iter=_ROUNDS,
         random_state=seed,
     )
     codes = learner.fit_transform(values / scale)

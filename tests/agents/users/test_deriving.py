@@ -55,8 +55,8 @@ def test_a_new_version_supersedes_the_one_before(memory: Memory, put: Put) -> No
 
 def test_a_vector_that_stops_predicting_is_retired(memory: Memory, put: Put) -> None:
     put("eve", 22, kind="adversarial", sessions=slice(0, 1))
-    first = derive_user(memory, pocket(), pocket_known(), "eve")
-    assert first.version.status == "in_use"
+    first = derive_user(memory, pocket(), pocket_known(), "eve").version
+    memory.users.put_in_use(first.id, {}, "as it were")
     assert review_user(memory, pocket(), pocket_known(), "eve") is None
     put("eve", 22, kind="adversarial")
     reviewed = review_user(memory, pocket(), pocket_known(), "eve")

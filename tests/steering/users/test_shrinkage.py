@@ -81,7 +81,7 @@ def test_lift_undoes_measure_within_the_coordinates() -> None:
 def test_the_guess_is_the_best_linear_one() -> None:
     """Against the formula over all dimensions, before any change of coordinates."""
     found = space()
-    truth, values = draw(1, 10, seed=3)
+    _, values = draw(1, 10, seed=3)
     rows = values[0]
     measured = found.measure(rows)
     weights = recency_weights(len(rows), None)

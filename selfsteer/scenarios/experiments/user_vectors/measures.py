@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from statistics import fmean
 
 import torch
@@ -15,7 +16,7 @@ from selfsteer.steering.metrics.intervals import Interval, bootstrap_mean
 from selfsteer.steering.metrics.plateau import Plateau, fit_plateau, size_that_keeps
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Message
-from selfsteer.steering.users.basis import effective_rank, user_matrix
+from selfsteer.steering.users.basis import dictionary_error, effective_rank, user_matrix
 from selfsteer.steering.users.dose import user_plan
 from selfsteer.steering.users.encoder import UserEncoder
 from selfsteer.steering.users.history import History
@@ -33,6 +34,7 @@ from selfsteer.steering.vectors import SteeringVector
 STRANGERS = 20  # other users whose vectors stand for a shuffled one
 SIZES = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 20, 24)
 PLATEAU_SHARE = 0.95
+ATOMS, ATOMS_USED = (4, 8, 12, 16, 20, 24, 32), 4
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,8 @@ class BasisCurve:
         interval: of ``keeps``, over users.
         plateau: the fitted curve.
         ranks: effective rank of the vectors of the first N users, by N.
+        dictionary: the share of variance that a dictionary leaves when each user takes four of its
+            atoms, by its size; None where scikit-learn is not installed.
     """
 
     sizes: tuple[int, ...]
@@ -156,6 +160,7 @@ class BasisCurve:
     interval: Interval
     plateau: Plateau
     ranks: dict[int, float]
+    dictionary: dict[int, float] | None
 
 
 def basis_curve(student: Student, encoder: UserEncoder, people: Sequence[Person]) -> BasisCurve:
@@ -169,14 +174,21 @@ def basis_curve(student: Student, encoder: UserEncoder, people: Sequence[Person]
     found = torch.tensor(gains(student, [person.future for person in people], conditions)).mT
     keeps, interval = size_that_keeps(sizes, found, PLATEAU_SHARE)
     means = found.mean(1).tolist()
+    rows = user_matrix(told[-1], encoder.layer)
     return BasisCurve(
         tuple(sizes),
         tuple(means),
         keeps,
         interval,
         fit_plateau(sizes, means),
-        _ranks(user_matrix(told[-1], encoder.layer)),
+        _ranks(rows),
+        _dictionary(rows) if find_spec("sklearn") else None,
     )
+
+
+def _dictionary(rows: Tensor) -> dict[int, float]:
+    sizes = [size for size in ATOMS if size <= len(rows)]
+    return {size: dictionary_error(rows, size, used=ATOMS_USED) for size in sizes}
 
 
 def _ranks(rows: Tensor) -> dict[int, float]:

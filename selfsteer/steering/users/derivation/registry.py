@@ -13,6 +13,7 @@ from selfsteer.steering.users.derivation.preference import preference
 from selfsteer.steering.users.derivation.traits import traits
 from selfsteer.steering.users.history import History
 from selfsteer.steering.users.known import Known
+from selfsteer.steering.users.shrinkage import recency_weights
 from selfsteer.steering.vectors import SteeringVector
 
 Method = Callable[[Student, History, Known, float | None], SteeringVector]
@@ -47,7 +48,17 @@ def derive(
         DatasetError: an unknown method, or one that needs what the history has not.
         VectorError: what is known belongs to another student, or the user shows nothing.
     """
+    check_method(method, half_life)
+    return METHODS[method](student, history, known, half_life)
+
+
+def check_method(method: str, half_life: float | None) -> None:
+    """Refuse what no history could be derived by, before anything is learned or read.
+
+    Raises:
+        DatasetError: an unknown method, or a half-life that is not positive.
+    """
     if method not in METHODS:
         names = ", ".join(METHODS)
         raise DatasetError(f"Unknown method {method!r} of user vectors; known are {names}.")
-    return METHODS[method](student, history, known, half_life)
+    recency_weights(1, half_life)
