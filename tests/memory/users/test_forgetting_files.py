@@ -144,6 +144,26 @@ def test_a_backup_of_before_somebody_was_linked_to_a_run(users: Memory, path: Pa
     assert traces(path.parent, gone) == []
 
 
+def test_a_folder_that_was_moved_with_all_that_lies_in_it(memory: Memory, path: Path) -> None:
+    old, new = path.parent / "old", path.parent / "new"
+    old.mkdir()
+    with Memory.open(old / "m.db") as opened:
+        opened.users.add("anna")
+        run = start(opened, "zanzibar", "anna")
+        opened.runs.add_event(run.id, "note", {"goal": "zanzibar"})
+        write_events(opened, run.id)
+        back_up(opened, old / "b.db")
+        opened.files.note("checkpoints", checkpoints_file(opened.path), run_ids=[run.id])
+    with sqlite3.connect(checkpoints_file(old / "m.db")) as raw:
+        raw.execute("CREATE TABLE checkpoints (thread_id TEXT, checkpoint BLOB)")
+        raw.execute("INSERT INTO checkpoints VALUES (?, 'zanzibar')", [run.id])
+    raw.close()
+    old.rename(new)
+    with Memory.open(new / "m.db") as opened:
+        assert opened.users.forget("anna").remains == ()
+    assert traces(new, ["zanzibar", "anna", run.id]) == []
+
+
 def test_backups_that_cannot_be_reached_are_named(users: Memory, path: Path) -> None:
     moved, strange = path.with_name("moved.db"), path.with_name("strange.db")
     for place in (moved, strange):
