@@ -21,7 +21,7 @@ from selfsteer.memory.migrations import prepare
 from selfsteer.memory.users.erasing import erase
 from selfsteer.memory.users.reach import Reach, reach_of
 from selfsteer.memory.users.records import Forgotten
-from selfsteer.memory.written_files import WrittenFiles
+from selfsteer.memory.written_files import WrittenFile, WrittenFiles
 
 
 @dataclass
@@ -86,7 +86,7 @@ def _clear_files(
     """Delete the files about the user and the runs, and clean those that hold others too."""
     checkpoints: dict[Path, list[str]] = {}
     for file in WrittenFiles(connection).all():
-        path = file.path
+        path = _place(file, connection.path)
         if file.kind == "backup":
             if path.resolve() not in seen:
                 seen.add(path.resolve())
@@ -103,6 +103,16 @@ def _clear_files(
     for path, runs in checkpoints.items():
         if path.exists():
             account.attempt(path, partial(_clear_checkpoints, runs=runs), account.cleaned)
+
+
+def _place(file: WrittenFile, memory: Path) -> Path:
+    """Where a file is, also if the folder of the memory was moved with what lies beside it."""
+    beside = {
+        "backup": memory.parent / file.path.name,
+        "checkpoints": memory.parent / file.path.name,
+        "events": memory.parent / file.path.parent.name / file.path.name,
+    }.get(file.kind, file.path)
+    return beside if beside.exists() and not file.path.exists() else file.path
 
 
 def _halves(path: Path) -> list[Path]:
