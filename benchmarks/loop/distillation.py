@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfsteer.steering.metrics.intervals import Interval
+from selfsteer.steering.metrics.plateau import Plateau, fit_plateau
 from selfsteer.steering.vectors import SteeringVector
 
 Floats = NDArray[np.float64]
@@ -28,32 +29,6 @@ FEWEST = 3  # goals: any such curve fits two
 DRAWS = 50  # orders in which the goals are added up
 RESAMPLES = 200
 FLAT = 0.9  # share of the plateau from which a curve counts as flat
-# Of the plateau's scale b: below one goal all goals are the same, and far beyond those that there
-# are the curve is a straight line, whose plateau could be anything.
-SHORTEST, LONGEST = 0.1, 20.0
-
-
-@dataclass(frozen=True)
-class Fit:
-    """The curve a(1 - exp(-n/b)).
-
-    Attributes:
-        plateau: a.
-        scale: b, in goals.
-    """
-
-    plateau: float
-    scale: float
-
-    def at(self, goals: Floats | float) -> Floats | float:
-        """Distinct vectors for a number of goals."""
-        reached: Floats | float = self.plateau * self.reached(goals)
-        return reached
-
-    def reached(self, goals: Floats | float) -> Floats | float:
-        """The share of the plateau that a number of goals comes to."""
-        share: Floats | float = -np.expm1(-goals / self.scale)
-        return share
 
 
 @dataclass(frozen=True)
@@ -68,7 +43,7 @@ class Distillation:
     """
 
     distinct: Floats
-    fit: Fit
+    fit: Plateau
     plateau: Interval
     reached: tuple[float, Interval]
 
@@ -96,15 +71,9 @@ def growth(rows: Floats, rng: np.random.Generator, draws: int = DRAWS) -> Floats
     )
 
 
-def fitted(distinct: Floats) -> Fit:
-    """Least squares of a(1 - exp(-n/b)) to the values at n = 1, 2, ...; b by a grid, a exactly."""
-    goals = np.arange(1, len(distinct) + 1, dtype=np.float64)
-    scales = np.geomspace(SHORTEST, LONGEST * len(distinct), 2_000)
-    shapes = -np.expm1(-goals / scales[:, None])
-    plateaus = shapes @ distinct / (shapes**2).sum(axis=1)
-    errors = ((plateaus[:, None] * shapes - distinct) ** 2).sum(axis=1)
-    best = int(errors.argmin())
-    return Fit(float(plateaus[best]), float(scales[best]))
+def fitted(distinct: Floats) -> Plateau:
+    """The saturating curve nearest to the values at n = 1, 2, ..."""
+    return fit_plateau(range(1, len(distinct) + 1), distinct.tolist())
 
 
 def distil(rows: Floats, seed: int = 0) -> Distillation:
@@ -121,18 +90,18 @@ def distil(rows: Floats, seed: int = 0) -> Distillation:
     rng = np.random.default_rng(seed)
     distinct = growth(rows, rng)
     fit = fitted(distinct)
-    others: list[Fit] = []
+    others: list[Plateau] = []
     while len(others) < RESAMPLES:
         chosen = np.unique(rng.integers(len(rows), size=len(rows)))
         if len(chosen) >= FEWEST:
             others.append(fitted(growth(rows[chosen], rng, draws=5)))
-    plateaus = np.percentile([other.plateau for other in others], [2.5, 97.5])
+    plateaus = np.percentile([other.height for other in others], [2.5, 97.5])
     shares = np.percentile([other.reached(len(rows)) for other in others], [2.5, 97.5])
     return Distillation(
         distinct,
         fit,
         Interval(*map(float, plateaus)),
-        (float(fit.reached(len(rows))), Interval(*map(float, shares))),
+        (fit.reached(len(rows)), Interval(*map(float, shares))),
     )
 
 
@@ -152,7 +121,7 @@ def described(found: Distillation) -> str:
     says = "flattens" if found.flattens else "does not flatten"
     return (
         f"{len(found.distinct)} accepted goals need {found.distinct[-1]:.1f} distinct vectors; "
-        f"fitted plateau {found.fit.plateau:.1f} [{found.plateau.low:.1f}, "
+        f"fitted plateau {found.fit.height:.1f} [{found.plateau.low:.1f}, "
         f"{found.plateau.high:.1f}], of which {share:.2f} [{interval.low:.2f}, "
         f"{interval.high:.2f}] is reached: it {says}"
     )
@@ -164,8 +133,8 @@ def plot(found: Distillation, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(5, 3.5), layout="constrained")
     axes.plot(goals, goals, ":", color="0.6", label="a vector for each goal")
     axes.plot(goals, found.distinct, "o", label="distinct vectors")
-    axes.plot(goals, found.fit.at(goals), label="fit")
-    axes.axhline(found.fit.plateau, linestyle="--", color="0.4", label="fitted plateau")
+    axes.plot(goals, [found.fit.at(n) for n in goals], label="fit")
+    axes.axhline(found.fit.height, linestyle="--", color="0.4", label="fitted plateau")
     axes.set_ylim(0, 1.1 * float(found.distinct.max()))
     axes.set_xlabel("goals")
     axes.set_ylabel("distinct vectors")

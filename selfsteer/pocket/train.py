@@ -52,7 +52,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="tokens of chats, without weight on judging",
     )
     add("--instruct-tokens", type=int, default=18_000_000, help="tokens of all skills")
-    add("--robust-tokens", type=int, default=9_000_000, help="tokens of all skills, under noise")
+    add("--robust-tokens", type=int, default=15_000_000, help="tokens of all skills, under noise")
     add(
         "--noise",
         type=float,

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from benchmarks.loop.distillation import (
-    Fit,
     described,
     direction,
     distil,
@@ -20,6 +19,7 @@ from benchmarks.loop.distillation import (
     growth,
     plot,
 )
+from selfsteer.steering.metrics.plateau import Plateau
 from selfsteer.steering.model import Student
 from tests.agents.steerables import build_vector
 
@@ -61,16 +61,17 @@ def test_a_curve_begins_at_one_and_ends_with_all() -> None:
 @settings(deadline=None)
 @given(st.floats(1.5, 30), st.floats(0.5, 60))
 def test_the_fit_finds_the_curve_that_made_the_values(plateau: float, scale: float) -> None:
-    fit = fitted(np.asarray(Fit(plateau, scale).at(np.arange(1.0, 25.0))))
-    assert fit.plateau == pytest.approx(plateau, rel=0.02)
+    curve = Plateau(plateau, scale, 0.0)
+    fit = fitted(np.array([curve.at(n) for n in range(1, 25)]))
+    assert fit.height == pytest.approx(plateau, rel=0.02)
     assert fit.scale == pytest.approx(scale, rel=0.02)
 
 
 def test_goals_of_a_few_kinds_flatten_at_their_number() -> None:
     found = distil(goals_of(4, 24))
     assert found.flattens
-    assert found.plateau.low <= found.fit.plateau <= found.plateau.high + 0.1
-    assert found.fit.plateau == pytest.approx(4, rel=0.15)
+    assert found.plateau.low <= found.fit.height <= found.plateau.high + 0.1
+    assert found.fit.height == pytest.approx(4, rel=0.15)
     assert "it flattens" in described(found)
 
 

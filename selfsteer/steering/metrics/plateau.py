@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,10 @@ from torch import Tensor
 
 from selfsteer.steering.metrics.intervals import Interval
 
-_SCALES = 400  # candidates for the scale, from a hundredth to a hundred times the range of x
+_SCALES = 2_000  # candidates for the scale
+# Of the scale, in ranges of x: beyond, the curve is a straight line to the points, and its plateau
+# could be anything.
+_SHORTEST, _LONGEST = 0.005, 20.0
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,11 @@ class Plateau:
 
     def at(self, x: float) -> float:
         """The curve's value."""
-        return self.height * (1 - float(torch.exp(torch.tensor(-x / self.scale))))
+        return self.height * self.reached(x)
+
+    def reached(self, x: float) -> float:
+        """The share of the plateau that the curve has come to."""
+        return -math.expm1(-x / self.scale)
 
 
 def fit_plateau(x: Sequence[float], y: Sequence[float]) -> Plateau:
@@ -43,7 +51,8 @@ def fit_plateau(x: Sequence[float], y: Sequence[float]) -> Plateau:
         raise ValueError("a plateau is fitted to two points or more, all at positive x")
     at, wanted = torch.tensor(x, dtype=torch.float64), torch.tensor(y, dtype=torch.float64)
     span = float(at.max())
-    scales = span * torch.logspace(-2, 2, _SCALES, dtype=torch.float64)
+    low, high = math.log(_SHORTEST), math.log(_LONGEST)
+    scales = span * torch.linspace(low, high, _SCALES, dtype=torch.float64).exp()
     shapes = -torch.expm1(-at / scales[:, None])
     heights = (shapes @ wanted) / shapes.square().sum(1)
     errors = (heights[:, None] * shapes - wanted).square().mean(1)
