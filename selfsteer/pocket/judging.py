@@ -84,7 +84,7 @@ def _broken(rng: Random, sentences: list[grammar.Sentence]) -> str:
         sentences = _changing(rng, sentences)
     tokens = grammar.render_reply([fit_indices(s) for s in sentences]).split(" ")
     for _ in range(rng.choice((1, 1, 2))):
-        tokens = rng.choice((_drop, _loop, _shuffle, _insert, _cut))(rng, tokens)
+        tokens = rng.choice((_drop, _loop, _shuffle, _insert, _cut, _name))(rng, tokens)
     return " ".join(tokens) or "."
 
 
@@ -131,6 +131,20 @@ def _insert(rng: Random, tokens: list[str]) -> list[str]:
         words = rng.choice(pool).split(" ")
         position = rng.randint(0, len(tokens))
         tokens = tokens[:position] + words + tokens[position:]
+    return tokens
+
+
+def _name(rng: Random, tokens: list[str]) -> list[str]:
+    """Names of values and words of verdicts strewn in: to name a value is not to express it.
+
+    A push towards a value at several times its best strength lets the student say its name.
+    """
+    names = [value for values in FAMILIES.values() for value in values]
+    value = rng.choice(names)
+    for _ in range(rng.randint(1, 3)):
+        said = [*[value] * rng.randint(1, 3), rng.choice(("plus", "and", "so yes", "so no", "is"))]
+        position = rng.randint(0, len(tokens))
+        tokens = tokens[:position] + said * rng.randint(1, 2) + tokens[position:]
     return tokens
 
 

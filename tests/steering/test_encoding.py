@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from transformers import ByT5Tokenizer
 
 from selfsteer.errors import StudentError
-from selfsteer.steering.encoding import closing_ids, encode
+from selfsteer.steering.chat import ChatWarning
+from selfsteer.steering.encoding import closing_ids, encode, encode_turn
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example, Message, Prompt
 from tests.steering.students import build_model, build_student
@@ -165,3 +166,33 @@ def test_real_models_continue_words(real_student: Student) -> None:
     row = encode(real_student, item)
     whole = real_student.tokenizer("Once upon a time there was")["input_ids"]
     assert row.ids == whole
+
+
+def test_a_turn_is_the_reply_and_its_header_ends_the_prompt(student: Student) -> None:
+    before = [Message(role="user", content="ab"), Message(role="assistant", content="no")]
+    turn = Message(role="user", content="yes it is")
+    row = encode_turn(student, [*before, turn])
+    whole = encode(student, Prompt(messages=(*before, turn)))
+    assert row.ids == whole.ids[: len(row.ids)]
+    said = student.tokenizer.decode(row.ids[row.prompt_length :])
+    assert said.strip() == "yes it is"
+    assert set(row.roles[row.prompt_length :]) == {"assistant"}
+    assert row.roles[: row.prompt_length] == whole.roles[: row.prompt_length]
+    assert len(row.roles) == len(row.special) == len(row.ids)
+
+
+def test_equal_turns_are_told_apart_by_their_place(llama: Student) -> None:
+    same = Message(role="user", content="ab")
+    row = encode_turn(llama, [same, Message(role="assistant", content="ab"), same])
+    whole = encode(llama, Prompt(messages=(same, Message(role="assistant", content="ab"), same)))
+    assert row.prompt_length > len(whole.ids) // 2
+
+
+def test_a_turn_without_words_or_without_anything_before_is_refused(
+    llama: Student, plain: Student
+) -> None:
+    with pytest.raises(StudentError, match="no words"):
+        encode_turn(llama, [Message(role="user", content=" ")])
+    if not plain.start_ids:
+        with pytest.raises(StudentError, match="no start token"), pytest.warns(ChatWarning):
+            encode_turn(plain, [Message(role="user", content="ab")])
