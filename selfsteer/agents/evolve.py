@@ -27,12 +27,14 @@ from selfsteer.agents.nodes.remember import remember
 from selfsteer.agents.paid_calls import CallInDoubt
 from selfsteer.agents.probes import deal_probes
 from selfsteer.agents.state import LoopState
+from selfsteer.errors import ControllerError
 from selfsteer.memory.export import write_events
 from selfsteer.memory.records import Run, Stretch
 from selfsteer.memory.store import Memory
 from selfsteer.steering.datasets import ContrastiveDataset
 from selfsteer.steering.metrics.retention import CapabilityItem
 from selfsteer.steering.model import Student
+from selfsteer.steering.vectors import SteeringVector
 
 
 def evolve_goal(
@@ -74,6 +76,12 @@ def evolve_goal(
     for founder in founders:
         founder.check_student(student)
     World.of(founders, settings.range)
+    pairs = dataset or _shared(memory, founders)
+    if pairs is None and not controller.confirms_pairs():
+        raise ControllerError(
+            f"The controller {controller.name} judges by pairs, and the founders share none that "
+            "memory holds; give it a dataset."
+        )
     run = memory.runs.start(
         settings.goal.text,
         student=student.name,
@@ -85,7 +93,7 @@ def evolve_goal(
         run_id=run_id,
     )
     context = _context(run, student, controller, memory, capability, listener)
-    return _drive(context, dataset, control)
+    return _drive(context, pairs, control)
 
 
 def resume_evolution(
@@ -107,7 +115,14 @@ def resume_evolution(
     run = check_parties(memory.runs.get(run_id), student, controller)
     memory.runs.resume(run_id)
     context = _context(run, student, controller, memory, capability, listener)
-    return _drive(context, dataset, control)
+    return _drive(context, dataset or _shared(memory, context.world.founders), control)
+
+
+def _shared(memory: Memory, founders: Sequence[SteeringVector]) -> ContrastiveDataset | None:
+    """The pairs that all founders were extracted from, where memory holds them."""
+    ids = {founder.dataset_id for founder in founders}
+    held = {kept.id for kept in memory.artefacts("dataset")}
+    return memory.get_dataset(min(ids)) if len(ids) == 1 and ids <= held else None
 
 
 def _context(
@@ -132,7 +147,7 @@ def _context(
 
 
 def _drive(
-    context: EvolveContext, dataset: ContrastiveDataset | None, control: RunControl | None
+    context: EvolveContext, pairs: ContrastiveDataset | None, control: RunControl | None
 ) -> Run:
     """Evolve as far as it goes; whatever ends it, the run's row and its file say so."""
     runs, began = context.memory.runs, time.monotonic()
@@ -140,7 +155,8 @@ def _drive(
     try:
         write_events(context.memory, context.run_id)
         context.emit("started", "started", {"run": context.run_id, "goal": context.goal.text})
-        _learn(context, dataset)
+        if pairs is not None:
+            context.controller.learn(context.goal, pairs)
         status = _evolve(context, control)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt | CallInDoubt):
@@ -150,16 +166,6 @@ def _drive(
         ended = runs.finish(context.run_id, status, seconds=time.monotonic() - began)
         write_events(context.memory, context.run_id)
     return ended
-
-
-def _learn(context: EvolveContext, dataset: ContrastiveDataset | None) -> None:
-    """Let the controller learn to judge, from what was given or from what the founders share."""
-    shared = {founder.dataset_id for founder in context.world.founders}
-    if dataset is None and len(shared) == 1:
-        held = {kept.id for kept in context.memory.artefacts("dataset")}
-        dataset = next((context.memory.get_dataset(name) for name in shared & held), None)
-    if dataset is not None:
-        context.controller.learn(context.goal, dataset)
 
 
 def _evolve(context: EvolveContext, control: RunControl | None) -> Stretch:

@@ -13,12 +13,13 @@ from selfsteer.agents.budget import Budget
 from selfsteer.agents.evolve import evolve_goal, resume_evolution
 from selfsteer.agents.evolving.settings import evaluations
 from selfsteer.agents.loop import run_goal
-from selfsteer.errors import MemoryFileError, PopulationError, VectorError
+from selfsteer.errors import ControllerError, MemoryFileError, PopulationError, VectorError
 from selfsteer.memory.check import check
 from selfsteer.memory.collect import collect
 from selfsteer.memory.lineage import family
 from selfsteer.memory.records import Candidate, Run
 from selfsteer.memory.store import Memory
+from selfsteer.steering.datasets import ContrastiveDataset
 from selfsteer.steering.model import Student
 from tests.agents.doubles import (
     IMPOSSIBLE,
@@ -246,6 +247,31 @@ def test_founders_that_do_not_fit_open_no_run(talker: Student, memory: Memory) -
     with pytest.raises(MemoryFileError):
         evolve_goal(talker, Scripted(), memory, evolving([one * 2]))
     assert memory.runs.all() == []
+
+
+def test_a_judge_that_learns_from_pairs_needs_some(talker: Student, memory: Memory) -> None:
+    row = '{"positive": "a", "negative": "b"}'
+    pairs = ContrastiveDataset.from_jsonl(row, concept="a")
+    learned: list[Any] = []
+
+    class Learning(Scripted):
+        def confirms_pairs(self) -> bool:
+            return False
+
+        def learn(self, goal: Any, dataset: ContrastiveDataset) -> None:
+            learned.append(dataset)
+
+    wanted = evolving(found(talker, memory))
+    with pytest.raises(ControllerError, match="judges by pairs"):
+        evolve_goal(talker, Learning(), memory, wanted)
+    assert memory.runs.all() == []
+    evolve_goal(talker, Learning(), memory, wanted, dataset=pairs)
+    memory.put_dataset(pairs)
+    [vector] = found(talker, memory, 1)
+    read_from = replace(vector, dataset_id=pairs.id)
+    memory.put_vector(read_from)
+    evolve_goal(talker, Learning(), memory, evolving([read_from]))
+    assert learned == [pairs, pairs]
 
 
 def test_a_judge_that_learns_from_pairs_leaves_a_bred_vector_alone(

@@ -93,16 +93,16 @@ def compare(context: EvolveContext, champions: Champions) -> None:
 
 
 def _open(context: EvolveContext, champions: Champions) -> None:
+    """Ask the report probes of every arm, judge a part of the replies, and record the figures."""
     effort, seed = context.settings.effort, context.settings.seed
     probes, site = context.probes.report, context.world.site
-    steered = {
+    plans = {
         name: plan_of([context.vector(one.vector)], one.spec(site))
         for name, one in champions.items()
     }
-    plans = [Plan.none(), *steered.values()]
     samples = sample(
         context.student,
-        plans,
+        [Plan.none(), *plans.values()],
         probes,
         samples_per_prompt=-(-effort.report_samples // len(probes)),
         temperature=context.settings.temperature,
@@ -112,69 +112,71 @@ def _open(context: EvolveContext, champions: Champions) -> None:
     )
     judged = samples.thinned(effort.report_judged)
     with keeping_account(samples_cost(samples)), last_look():
-        base, *scores = score(context.student, plans, judged, context.judge, seed=seed)
+        base, *scores = score(
+            context.student, [Plan.none(), *plans.values()], judged, context.judge, seed=seed
+        )
         reference = context.judge(judged.judged_reference())
     context.spent = context.spent.plus(**samples_cost(samples))
-    replies = context.memory.put_generations(samples.to_rows())
-    number = len(context.memory.runs.rounds(context.run_id))
-
-    def row(
-        arm: Arm, place: int, plan: Plan, figures: tuple[float, float, int], **details: JsonValue
-    ) -> Candidate:
-        return Candidate(
-            run_id=context.run_id,
-            round=number,
-            split="report",
-            arm=arm,
-            number=place,
-            plan=plan.describe(),
-            steerability=figures[0],
-            coherence=figures[1],
-            n=figures[2],
-            details=details,
-            generations_id=replies,
-        )
-
-    def figures(seen: CandidateScore) -> tuple[float, float, int]:
-        return seen.steerability, seen.coherence, seen.n
-
-    told = (fmean(reference), 1.0, base.n)
+    seen = dict(zip(plans, scores, strict=True))
+    told: dict[str, JsonValue] = {"interval": [*bootstrap_mean(reference, seed=seed)]}
     rows = [
-        row("base", 0, Plan.none(), figures(base), interval=[*base.interval]),
-        row(
-            "prompt_only",
-            0,
-            Plan.none(),
-            told,
-            interval=[*bootstrap_mean(reference, seed=seed)],
+        _row(context, "base", 0, base, {"interval": [*base.interval]}),
+        _row(context, "prompt_only", 0, base, told).model_copy(
+            update={"steerability": fmean(reference), "coherence": 1.0}
         ),
     ]
-    named = list(zip(steered.items(), scores, strict=True))
-    for place, ((name, plan), seen) in enumerate(named):
-        rows.append(
-            row(
-                "steered",
-                place,
-                plan,
-                figures(seen),
-                group=name,
-                individual=champions[name].name,
-                broken=seen.broken,
-                interval=[*seen.interval],
-            )
-        )
-    context.memory.runs.add_candidates(rows)
-    found = {name: seen for (name, _), seen in named}
-    evolved, random = (_by_prompt(found[name], judged.samples_per_prompt) for name in ARM_NAMES)
+    for place, (name, found) in enumerate(seen.items()):
+        told = {
+            "group": name,
+            "individual": champions[name].name,
+            "broken": found.broken,
+            "interval": [*found.interval],
+        }
+        rows.append(_row(context, "steered", place, found, told))
+    replies = context.memory.put_generations(samples.to_rows())
+    context.memory.runs.add_candidates(
+        [row.model_copy(update={"generations_id": replies}) for row in rows]
+    )
+    _tell(context, seen, judged.samples_per_prompt)
+
+
+def _row(
+    context: EvolveContext,
+    arm: Arm,
+    place: int,
+    seen: CandidateScore,
+    details: dict[str, JsonValue],
+) -> Candidate:
+    return Candidate(
+        run_id=context.run_id,
+        round=len(context.memory.runs.rounds(context.run_id)),
+        split="report",
+        arm=arm,
+        number=place,
+        plan=seen.plan.describe(),
+        steerability=seen.steerability,
+        coherence=seen.coherence,
+        n=seen.n,
+        details=details,
+    )
+
+
+def _tell(context: EvolveContext, seen: Mapping[str, CandidateScore], samples: int) -> None:
+    """How the champions compare, prompt by prompt.
+
+    Args:
+        samples: replies to each prompt.
+    """
+    evolved, random = (_by_prompt(seen[name], samples) for name in ARM_NAMES)
     gaps = [ours - theirs for ours, theirs in zip(evolved, random, strict=True)]
     context.emit(
         "compared",
         "compared",
         {
-            "steerability": {name: seen.steerability for name, seen in found.items()},
+            "steerability": {name: found.steerability for name, found in seen.items()},
             "difference": fmean(gaps),
-            "interval": list(bootstrap_mean(gaps, seed=seed)),
-            "n": found["evolved"].n,
+            "interval": list(bootstrap_mean(gaps, seed=context.settings.seed)),
+            "n": seen["evolved"].n,
         },
     )
 

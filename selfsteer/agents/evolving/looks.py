@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from typing import Literal
@@ -11,11 +10,11 @@ from selfsteer.agents.budget import Spent, keeping_account
 from selfsteer.agents.context import plan_of
 from selfsteer.agents.evolving.context import EvolveContext
 from selfsteer.agents.evolving.selection import Individual, Look
-from selfsteer.agents.policy import utility
 from selfsteer.agents.room import samples_cost
 from selfsteer.agents.types import CandidateResult
 from selfsteer.memory.records import Candidate
-from selfsteer.steering.evaluate import sample, score
+from selfsteer.steering.evaluate import CandidateScore, sample, score
+from selfsteer.steering.plan import Plan
 from selfsteer.steering.prompts import Prompt
 
 Stage = Literal["generation", "finalists"]
@@ -60,41 +59,53 @@ def look(
     context.spent = context.spent.plus(
         candidates=len(plans), minutes=(time.monotonic() - began) / 60, **cost
     )
-    rows = []
-    for place, ((group, one), plan, seen) in enumerate(zip(asked, plans, scores, strict=True)):
-        result = CandidateResult(
-            **one.spec(site).model_dump(),
-            steerability=seen.steerability,
-            coherence=seen.coherence,
-            broken=seen.broken,
-            repetition=seen.repetition,
-            n=seen.n,
-        )
-        rows.append(
-            Candidate(
-                run_id=context.run_id,
-                round=number,
-                split="development",
-                number=place,
-                plan=plan.describe(),
-                steerability=result.steerability,
-                coherence=result.coherence,
-                n=result.n,
-                details={
-                    "stage": stage,
-                    "group": group,
-                    "individual": one.model_dump(mode="json"),
-                    "fitness": utility(result, context.goal.thresholds),
-                    "broken": result.broken,
-                    "repetition": result.repetition,
-                    "interval": list(seen.interval),
-                    "distinct_2": seen.distinct_2,
-                    "spent": context.spent.model_dump(),
-                },
-                generations_id=replies,
-            )
-        )
-    context.memory.runs.add_candidates(rows)
+    parts = zip(asked, plans, scores, strict=True)
+    context.memory.runs.add_candidates(
+        [
+            _row(context, (stage, number, place), who, plan, seen, replies)
+            for place, (who, plan, seen) in enumerate(parts)
+        ]
+    )
+
+
+def _row(
+    context: EvolveContext,
+    occasion: tuple[Stage, int, int],
+    who: tuple[str, Individual],
+    plan: Plan,
+    seen: CandidateScore,
+    replies: str,
+) -> Candidate:
+    """One look as a candidate.
+
+    Args:
+        occasion: the stage, the round, and the place among those looked at.
+        who: the group and the individual.
+        replies: id of what was said by all that were looked at together.
+    """
+    stage, number, place = occasion
+    group, one = who
+    return Candidate(
+        run_id=context.run_id,
+        round=number,
+        split="development",
+        number=place,
+        plan=plan.describe(),
+        steerability=seen.steerability,
+        coherence=seen.coherence,
+        n=seen.n,
+        details={
+            "stage": stage,
+            "group": group,
+            "individual": one.model_dump(mode="json"),
+            "broken": seen.broken,
+            "repetition": seen.repetition,
+            "interval": [*seen.interval],
+            "distinct_2": seen.distinct_2,
+            "spent": context.spent.model_dump(),
+        },
+        generations_id=replies,
+    )
 
 
 def on_record(context: EvolveContext, stage: Stage, number: int) -> Groups:
@@ -128,7 +139,7 @@ def _look(row: Candidate) -> Look:
                 "operator": "add",
                 "strength": one.strength,
                 "steerability": row.steerability,
-                "coherence": math.inf if row.coherence is None else row.coherence,
+                "coherence": row.coherence,
                 "broken": row.details["broken"],
                 "repetition": row.details["repetition"],
                 "n": row.n,

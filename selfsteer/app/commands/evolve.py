@@ -14,7 +14,7 @@ from selfsteer.app.controllers import Deciders, Payer, build_controller, check_d
 from selfsteer.app.loading import load_student, load_vector, open_memory
 from selfsteer.app.output import explain, literal, place, print_json, stdout
 from selfsteer.app.settings import AppSettings
-from selfsteer.errors import ControllerError, SelfsteerError
+from selfsteer.errors import SelfsteerError
 
 if TYPE_CHECKING:
     from selfsteer.agents.evolving.settings import EvolveSettings
@@ -132,18 +132,12 @@ def evolve(
         {"seed": seed, "strengths": bounds},
     )
     pairs = None if dataset is None else ContrastiveDataset.load(dataset, concept=goal)
-    if controller == "search" and pairs is None and len({v.dataset_id for v in vectors}) > 1:
-        raise ControllerError(
-            "The controller search judges by pairs, and the founders are from different ones; "
-            "give --dataset."
-        )
     with open_memory(db) as memory:
         steered = load_student(student, device, dtype)
         for vector in vectors:
             memory.put_vector(vector)
         run_id = fresh_id()
         payer = Payer(memory, run_id, settings.budget, on_ambiguous)
-        # Only the controller search takes pairs.
         decider = build_controller(who, steered, pairs, payer)
         inputs = Inputs.store(
             memory,
