@@ -49,6 +49,7 @@ FAMILY_QUESTIONS = {
 _RATE_OF_BROKEN_TEXTS = 0.3
 # Weak steering changes a reply half-way, so a judge has to read it whole.
 _RATE_OF_CHANGING_TEXTS = 0.35
+_RATE_OF_HARD_QUESTIONS = 0.6
 
 
 class Judged(NamedTuple):
@@ -159,12 +160,23 @@ def draw_request(
 
     About half of the requests ask for the values that the text was made with.
     """
-    families = rng.sample(sorted(FAMILIES), rng.choice((1, 1, 1, 1, 2)))
+    families = _families_to_ask_about(rng, text)
     asked = {family: getattr(attributes, family) for family in families}
     if rng.random() < 0.5:
         family = rng.choice(families)
         asked[family] = rng.choice([v for v in FAMILIES[family] if v != asked[family]])
     return instructions(rng, asked, split), asked, oracle.expresses(text, **asked)
+
+
+def _families_to_ask_about(rng: Random, text: str) -> list[str]:
+    """One or two; of a text that changes half-way mostly one that changes.
+
+    Asked about any family, a judge could do well that reads the last sentence only.
+    """
+    changing = sorted(family for family, found in oracle.expressed(text).items() if len(found) > 1)
+    if changing and rng.random() < _RATE_OF_HARD_QUESTIONS:
+        return [rng.choice(changing)]
+    return rng.sample(sorted(FAMILIES), rng.choice((1, 1, 1, 1, 2)))
 
 
 def reasoned_verdict(text: str, asked: dict[str, str]) -> str:
