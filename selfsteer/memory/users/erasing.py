@@ -67,7 +67,8 @@ def erase(connection: Connection, reach: Reach) -> frozenset[str]:
                 [to_json(user_id)[1:-1]],
             )
         _delete(db, f"DELETE FROM artefacts WHERE id IN {_SET}", reach.artefacts)
-        unused = reach.loose - mentioned(connection)
+        # Who else names them is told by a look at every text of the file.
+        unused = reach.loose - mentioned(connection) if reach.loose else reach.loose
         _delete(db, f"DELETE FROM artefacts WHERE id IN {_SET}", unused)
         for index in ("texts_fts", "remembered_fts"):
             db.execute(f"INSERT INTO {index} ({index}) VALUES ('rebuild')")
