@@ -26,12 +26,13 @@ def test_a_copy_holds_everything_and_nothing_of_later(memory: Memory, path: Path
     assert {kept.id for kept in memory.artefacts("generations")} == {first, second}
 
 
-def test_it_is_made_while_another_writes(memory: Memory, path: Path) -> None:
+def test_the_copy_is_made_while_another_writes(memory: Memory, path: Path) -> None:
     first = memory.put_blob("generations", b"[1]")
     copy = path.with_name("copy.db")
-    with Memory.open(path) as other, other.connection.write():
+    source = Memory.open(path, read_only=True)  # only the record of the copy would have to wait
+    with source, Memory.open(path) as other, other.connection.write():
         other.put_blob("generations", b"[2]")
-        back_up(memory, copy)
+        back_up(source, copy)
     with Memory.open(copy) as opened:
         assert [kept.id for kept in opened.artefacts("generations")] == [first]
 
