@@ -80,5 +80,6 @@ def size_that_keeps(
 
 
 def _first(sizes: Sequence[int], means: Tensor, share: float) -> int:
-    enough = means >= share * means[-1]
-    return next(size for size, one in zip(sizes, enough.tolist(), strict=True) if one)
+    """The largest size where that gains nothing: then there is no share of it to keep."""
+    enough = (means >= share * means[-1]) & (means[-1] > 0)
+    return next((size for size, one in zip(sizes, enough.tolist(), strict=True) if one), sizes[-1])

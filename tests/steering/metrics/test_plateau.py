@@ -44,3 +44,9 @@ def test_units_that_differ_widen_the_interval() -> None:
     gains = torch.tensor([0.5, 0.94, 0.96, 1.0])[:, None] + torch.randn(4, 20, generator=source)
     _, (low, high) = size_that_keeps([1, 2, 4, 8], gains, 0.95)
     assert low < high
+
+
+def test_where_nothing_is_gained_nothing_less_keeps_it() -> None:
+    gains = torch.tensor([-0.1, -0.2, -0.3])[:, None].expand(3, 10)
+    keeps, (low, high) = size_that_keeps([1, 2, 4], gains, 0.95)
+    assert (keeps, low, high) == (4, 4, 4)
