@@ -66,7 +66,7 @@ def alike(vectors: Sequence[str], spec: CandidateSpec) -> tuple[Step, ...]:
 def steps_of_plan(plan: Mapping[str, Any]) -> tuple[Step, ...]:
     """Read `Plan.describe`; empty for a plan that no loop made: none or one vector twice, other
     tokens, a gate or whatever else a candidate cannot say."""
-    steps = []
+    steps: list[Step] = []
     for edit in plan.get("edits", ()):
         spec = CandidateSpec.of_plan({"edits": [edit]})
         if spec is None:

@@ -122,7 +122,7 @@ def similar(
     columns = ("id", "cosine", "concept", "accepted for")
     listing = table(f"layer {where}", *columns, right=("id", "cosine"))
     for row in rows:
-        words = map(literal, (row["concept"], "; ".join(row["accepted_for"])))
+        words = map(literal, (row["concept"], "; ".join(goals.get(str(row["id"]), ()))))
         listing.add_row(literal(row["id"]), f"{row['cosine']:.3f}", *words)
     stdout().print(listing)
 
