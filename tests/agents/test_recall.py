@@ -114,12 +114,14 @@ def test_a_doubt_about_another_goal_leaves_a_plan_to_its_own(
     talker: Student, memory: Memory
 ) -> None:
     """A plan that has half the words of a goal and does not meet it still meets its own."""
-    first = run_goal(talker, Scripted(), memory, settings(goal="favour early letters"))
-    other = settings(goal="favour early vowels, grumpily")
+    limits = EASY.model_copy(update={"steerability": 0.2})
+    own = settings(goal="favour early letters", thresholds=limits)
+    first = run_goal(talker, Scripted(), memory, own)
+    other = settings(goal="favour early vowels, grumpily", thresholds=limits)
     assert "recalled" in kinds(memory, run_goal(talker, Refusing(), memory, other))
     assert len(memory.doubts(1)) == 1
     assert "recalled" not in kinds(memory, run_goal(talker, Refusing(), memory, other))
-    again = run_goal(talker, Scripted(), memory, settings(goal="favour early letters", seed=8))
+    again = run_goal(talker, Scripted(), memory, own)
     assert again.verdict is not None
     assert again.verdict["recalled"] == first.id
 

@@ -19,11 +19,14 @@ from selfsteer.agents.steps import (
 )
 from selfsteer.agents.types import CandidateSpec
 
+# A plan tells which tokens it steers; at "text" these are those of "reply", which it is read as.
+SITED = sorted(SITES.keys() - {"text"})
+
 steps = st.lists(
     st.builds(
         Step,
         vector=st.text("0123456789abcdef", min_size=16, max_size=16),
-        site=st.sampled_from(sorted(SITES)),
+        site=st.sampled_from(SITED),
         layer=st.integers(0, 2),
         operator=st.sampled_from(["add", "ablate"]),
         strength=st.sampled_from([0.25, 1.0]),

@@ -43,13 +43,13 @@ def test_two_plans_share_the_words_of_a_goal(
     memory: Memory, remember: Callable[..., Remembered]
 ) -> None:
     """In any of their forms, in the order of the words, the goal that is nothing else first."""
-    for goal in ("sound grumpily", "talk about football", "be grumpy with strangers"):
+    for goal in ("talk formally", "talk about football", "be formal with strangers"):
         remember(goal)
-    assert composed(memory, "I want it to be grumpy and talk about football") == [
-        ("sound grumpily", "talk about football"),
-        ("be grumpy with strangers", "talk about football"),
+    assert composed(memory, "I want it to be formal and talk about football") == [
+        ("talk formally", "talk about football"),
+        ("be formal with strangers", "talk about football"),
     ]
-    assert composed(memory, "talk about football, grumpily")[0][0] == "talk about football"
+    assert composed(memory, "talk about football, formally")[0][0] == "talk about football"
 
 
 @pytest.mark.parametrize(

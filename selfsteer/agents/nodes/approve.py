@@ -13,8 +13,6 @@ from selfsteer.agents.state import LoopState, occasion
 from selfsteer.agents.steps import Recollection, alike, recollection, shared
 from selfsteer.agents.types import CandidateResult, Decision, RoundSummary
 
-_MET = "It met the same or a similar goal before."
-
 
 def approve_data(state: LoopState, context: Context) -> LoopState:
     """Wait until somebody has approved the round's pairs."""
@@ -63,7 +61,9 @@ def _chosen(state: LoopState) -> Asked:
 def _offered(recalled: Recollection) -> Asked:
     """The question about what memory offers."""
     spec = shared(recalled.edits)
-    how = "They met parts of the goal before." if recalled.composed else _MET
+    how = "It met the same or a similar goal before."
+    if recalled.composed:
+        how = "They met parts of the goal before."
     if spec is None:
         return Asked(occasion="plan/recalled", what="plan", edits=list(recalled.edits), reason=how)
     return Asked(
