@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from selfsteer.agents.steps import Step
 from selfsteer.agents.types import CandidateResult, CandidateSpec, Record, Text
 from selfsteer.errors import ControllerError, MemoryFileError
 from selfsteer.memory.store import Memory
@@ -26,6 +27,7 @@ class Asked(Record):
         what: the kind of thing that is to be approved.
         dataset: id of the pairs that are to be learned from.
         candidate: the plan that is to be confirmed.
+        edits: the same, where it steers in more than one way.
         measured: what is known of it from development probes; None for a remembered plan.
         vectors: ids of the vectors that a plan may use, by site.
         reason: why it was chosen.
@@ -35,6 +37,7 @@ class Asked(Record):
     what: What
     dataset: str | None = None
     candidate: CandidateSpec | None = None
+    edits: list[Step] = Field(default=[])
     measured: CandidateResult | None = None
     vectors: dict[str, str] = Field(default={})
     reason: str = ""
@@ -105,9 +108,16 @@ def replace_plan(memory: Memory, run_id: str, candidate: CandidateSpec) -> Answe
 
     Raises:
         MemoryFileError: as `accept` does.
-        ControllerError: the run has no vector for that plan.
+        ControllerError: the run has no vector for that plan, or asks about one with edits that a
+            candidate cannot say.
     """
-    vectors = question_of(memory, run_id).vectors
+    asked = question_of(memory, run_id)
+    if asked.edits:
+        raise ControllerError(
+            f"Run {run_id} asks about a plan that steers in several ways at once, and a candidate "
+            "says one way; accept the plan or refuse it."
+        )
+    vectors = asked.vectors
     if candidate.site not in vectors:
         raise ControllerError(
             f"Run {run_id} has no vector for site {candidate.site}; it has some for "

@@ -13,6 +13,7 @@ from selfsteer.agents.probes import ProbeSplits, deal_questions
 from selfsteer.agents.settings import RunSettings
 from selfsteer.agents.sites import SITES
 from selfsteer.agents.state import LoopState, vectors_at
+from selfsteer.agents.steps import Step
 from selfsteer.agents.types import CandidateSpec, Goal, Question, Sample
 from selfsteer.memory.store import Memory
 from selfsteer.steering.evaluate import Judged
@@ -96,6 +97,21 @@ class Context:
         }
         return [plan_of(vectors[spec.site], spec) for spec in specs]
 
+    def plan(self, steps: Sequence[Step]) -> Plan:
+        """The plan of steps, in their order."""
+        return Plan(
+            tuple(
+                Edit(
+                    self.vector(step.vector),
+                    (step.layer,),
+                    step.strength,
+                    step.operator,
+                    SITES[step.site].steer,
+                )
+                for step in steps
+            )
+        )
+
     def holds_dataset(self, dataset_id: str | None) -> bool:
         """Whether memory has it: bred and imported vectors may have no pairs, or leave them."""
         return any(kept.id == dataset_id for kept in self.memory.artefacts("dataset"))
@@ -117,11 +133,6 @@ def plan_of(vectors: Sequence[SteeringVector], spec: CandidateSpec) -> Plan:
     """The plan that a candidate stands for: an edit with each vector, all in the same way."""
     steer = SITES[spec.site].steer
     return Plan(tuple(Edit(v, (spec.layer,), spec.strength, spec.operator, steer) for v in vectors))
-
-
-def verdict_vectors(verdict: Mapping[str, Any], context: Context) -> list[SteeringVector]:
-    """The vectors of the plan that a verdict is about."""
-    return [context.vector(name) for name in (verdict["vector_id"], *verdict.get("further", ()))]
 
 
 def last_user_turn(prompt: Prompt) -> str:

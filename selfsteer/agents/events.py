@@ -12,9 +12,9 @@ from pydantic import Field, JsonValue, TypeAdapter
 
 from selfsteer.agents.approval import Answer, Asked
 from selfsteer.agents.budget import Spent
+from selfsteer.agents.steps import Step
 from selfsteer.agents.types import (
     CandidateResult,
-    CandidateSpec,
     Decision,
     Rate,
     Record,
@@ -52,12 +52,28 @@ class StaleVector(Record):
     goal: str
 
 
-class Recalled(CandidateSpec):
-    """A remembered plan is tried; `run` is the one that met `goal` with it."""
+class Recalled(Record):
+    """A remembered plan is tried; `run` is the one that met `goal` with it. It steers in one way,
+    or has `edits`."""
 
     kind: Literal["recalled"]
     goal: str
     run: str
+    site: str | None = None
+    layer: int | None = None
+    operator: str | None = None
+    strength: float | None = None
+    edits: list[Step] = Field(default=[])
+
+
+class Composed(Record):
+    """Remembered plans are tried together; `runs` are those that met `goals` with them."""
+
+    kind: Literal["composed"]
+    goals: list[str]
+    runs: list[str]
+    edits: list[Step]
+    reason: str
 
 
 class Proposed(Record):
@@ -141,17 +157,23 @@ class Answered(Answer):
 
 
 class Concluded(Record):
-    """What confirmation probes said of a plan; nothing but a reason where there was no plan."""
+    """What confirmation probes said of a plan; nothing but a reason where there was no plan.
+
+    A plan that is `composed` names the runs whose plans it is made of. Where a plan steers in more
+    than one way, `edits` say how, and neither site nor layer, operator or strength is there.
+    """
 
     status: Literal["accepted", "rejected"]
     reason: str
     vector_id: str | None = None
     further: list[str] = Field(default=[])
     recalled: str | None = None
+    composed: list[str] = Field(default=[])
     site: str | None = None
     layer: int | None = None
     operator: str | None = None
     strength: float | None = None
+    edits: list[Step] = Field(default=[])
     steerability: Rate | None = None
     coherence: float | None = None
     broken: Rate | None = None
@@ -252,6 +274,7 @@ RunEvent = Annotated[
     | Inputs
     | StaleVector
     | Recalled
+    | Composed
     | Proposed
     | Collected
     | Extracted

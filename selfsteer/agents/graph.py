@@ -178,7 +178,7 @@ def _after_run_out(state: LoopState, runtime: Runtime[Context]) -> str:
 
 
 def _after_confirm(state: LoopState) -> str:
-    """A recalled vector that no longer holds starts the loop; any other failure ends the run."""
+    """What memory offers and does not hold starts the loop; any other failure ends the run."""
     if state["recalled"] and state["verdict"].get("status") == "rejected":
         return "propose"
     return "remember"

@@ -12,6 +12,7 @@ from selfsteer.agents.types import (
     CandidateResult,
     Decision,
     Goal,
+    Measures,
     RoundSummary,
     SearchSpace,
     SiteEvidence,
@@ -103,7 +104,7 @@ def recall_thresholds(thresholds: Thresholds, n: int) -> Thresholds:
     )
 
 
-def meets(result: CandidateResult, thresholds: Thresholds) -> bool:
+def meets(result: Measures, thresholds: Thresholds) -> bool:
     """Whether a confirmation result reaches every threshold."""
     return (
         result.steerability >= thresholds.steerability

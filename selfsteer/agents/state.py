@@ -41,7 +41,7 @@ class LoopState(TypedDict, total=False):
         decision: the last `Decision`.
         shortage: why the search cannot go on, in words: which limit of the budget is reached, or
             that the controller gave no answer; None while it can.
-        recalled: vector id and plan of a remembered run that is being tried; None otherwise.
+        recalled: the `Recollection` that is being tried; None otherwise.
         replaces: id of the remembered plan of the same goal that no longer holds.
         refused: a person has refused what was to be approved.
         verdict: the run's conclusion.

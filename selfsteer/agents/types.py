@@ -128,6 +128,10 @@ class CandidateSpec(Record):
             raise ValueError(f"operator {operator!r} needs more vectors than a candidate has")
         return operator
 
+    def spec(self) -> CandidateSpec:
+        """Where, how and how strongly, and nothing else."""
+        return CandidateSpec(**{name: getattr(self, name) for name in CandidateSpec.model_fields})
+
     @classmethod
     def of_plan(cls, plan: Mapping[str, Any]) -> CandidateSpec | None:
         """Read `Plan.describe`; None for a plan that no loop made: edits that differ in more than
@@ -152,8 +156,8 @@ class CandidateSpec(Record):
         )
 
 
-class CandidateResult(CandidateSpec):
-    """A candidate and what was measured of it.
+class Measures(Record):
+    """What was measured of a plan.
 
     Attributes:
         steerability: mean of the judge.
@@ -171,9 +175,9 @@ class CandidateResult(CandidateSpec):
     retention: float | None = None
     n: int
 
-    def spec(self) -> CandidateSpec:
-        """The candidate without its measurements."""
-        return CandidateSpec(**{name: getattr(self, name) for name in CandidateSpec.model_fields})
+
+class CandidateResult(Measures, CandidateSpec):
+    """A candidate and what was measured of it."""
 
 
 class SearchSpace(Record):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -15,6 +15,8 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+
+    from selfsteer.agents.steps import Step
 
 DASH = "\N{EN DASH}"  # where a figure would stand, if it had been measured
 _WIDTH = 160
@@ -62,6 +64,15 @@ def figure(value: float | None, digits: int = 2) -> str:
 def place(site: str, layer: int, operator: str, strength: float) -> str:
     """Where and how a candidate steers, in a few words."""
     return f"{site}, layer {layer}, {operator} {strength:.2f}"
+
+
+def plan_lines(steps: Sequence[Step]) -> list[str]:
+    """A plan in lines: vectors that steer in the same way share one."""
+    ways: dict[str, list[str]] = {}
+    for step in steps:
+        where = place(step.site, step.layer, step.operator, step.strength)
+        ways.setdefault(where, []).append(step.vector)
+    return [f"vector {' and '.join(names)}: {where}" for where, names in ways.items()]
 
 
 def table(title: str | None, *columns: str, right: tuple[str, ...] = ()) -> Table:

@@ -37,6 +37,7 @@ _BUSY = {
     "started": "looking into the memory",
     "stale_vector": "looking into the memory",
     "recalled": "confirming the remembered vector",
+    "composed": "confirming remembered vectors together",
     "proposed": "collecting pairs",
     "collected": "extracting a vector",
     "extracted": "choosing where to search",
@@ -117,6 +118,9 @@ class Tracker:
     def _on_recalled(self, payload: Mapping[str, Any]) -> None:
         self.left = self.replies["confirm"] * _RECALL_SHARE
 
+    def _on_composed(self, payload: Mapping[str, Any]) -> None:
+        self.left = self._from("confirm")
+
     def _on_proposed(self, payload: Mapping[str, Any]) -> None:
         self.round, self.tried, self.trials = payload["round"] + 1, 0, 0
         # Nobody is told anything where the pairs were given: nothing is sampled.
@@ -158,7 +162,8 @@ class Tracker:
 
     def _on_confirmed(self, payload: Mapping[str, Any]) -> None:
         # A recalled vector has its report; where it no longer holds, `proposed` sets this anew.
-        self.left = 0.0 if payload["split"] == "recall" else self._from("report")
+        again = payload["split"] == "recall" and not payload.get("composed")
+        self.left = 0.0 if again else self._from("report")
 
     def _on_verdict(self, payload: Mapping[str, Any]) -> None:
         if payload.get("recalled") or "vector_id" not in payload:

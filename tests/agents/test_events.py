@@ -60,6 +60,7 @@ def test_every_kind_is_told_and_read_back_as_it_was_written(
     asking = run_goal(talker, Scripted(), memory, settings(goal="ask", approve=frozenset({"data"})))
     approval.accept(memory, asking.id)
     resume_run(asking.id, talker, Scripted(), memory)
+    run_goal(talker, Scripted(), memory, settings(goal="ask, rest"))  # each was met just now
     evolve_goal(talker, Scripted(), memory, evolving(founders(talker, memory)))
     found = set()
     for run in memory.runs.all():

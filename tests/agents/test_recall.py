@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
+from selfsteer.agents.budget import Budget
 from selfsteer.agents.loop import resume_run, run_goal
 from selfsteer.agents.search import SearchController
-from selfsteer.agents.types import CandidateSpec, Sample
+from selfsteer.agents.types import CandidateSpec, Goal, Sample, Verdict
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
 from tests.agents.doubles import (
@@ -24,6 +27,13 @@ from tests.agents.doubles import (
 )
 
 pytestmark = pytest.mark.usefixtures("few_probes")
+
+
+class Refusing(Scripted):
+    """Nothing is good enough."""
+
+    def judge(self, goal: Goal, samples: Sequence[Sample]) -> list[Verdict]:
+        return [Verdict(score=0.0)] * len(samples)
 
 
 @pytest.mark.parametrize("goal", [GOAL, "Use the first half of the Alphabet!"])
@@ -98,6 +108,31 @@ def test_what_could_not_be_confirmed_is_not_offered_again_for_as_much(
     easier = run_goal(talker, Scripted(), memory, settings())
     assert easier.verdict is not None
     assert easier.verdict["recalled"] == first.id
+
+
+def test_a_doubt_about_another_goal_leaves_a_plan_to_its_own(
+    talker: Student, memory: Memory
+) -> None:
+    """A plan that has half the words of a goal and does not meet it still meets its own."""
+    limits = EASY.model_copy(update={"steerability": 0.2})
+    own = settings(goal="favour early letters", thresholds=limits)
+    first = run_goal(talker, Scripted(), memory, own)
+    other = settings(goal="favour early vowels, grumpily", thresholds=limits)
+    assert "recalled" in kinds(memory, run_goal(talker, Refusing(), memory, other))
+    assert len(memory.doubts(1)) == 1
+    assert "recalled" not in kinds(memory, run_goal(talker, Refusing(), memory, other))
+    again = run_goal(talker, Scripted(), memory, own)
+    assert again.verdict is not None
+    assert again.verdict["recalled"] == first.id
+
+
+def test_without_room_for_a_look_a_run_ends_and_says_so(talker: Student, memory: Memory) -> None:
+    run_goal(talker, Scripted(), memory, settings())
+    poor = run_goal(talker, Scripted(), memory, settings(budget=Budget(generated_tokens=5)))
+    assert poor.status == "rejected"
+    assert poor.verdict is not None
+    assert "budget" in poor.verdict["reason"]
+    assert kinds(memory, poor) == ["started", "recalled", "verdict"]
 
 
 def test_what_failed_is_not_recalled(talker: Student, memory: Memory) -> None:

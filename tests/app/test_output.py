@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError
 
-from selfsteer.app.output import clean, explain, figure
+from selfsteer.agents.steps import Step
+from selfsteer.app.output import clean, explain, figure, plan_lines
 
 
 @given(st.text())
@@ -29,6 +30,16 @@ def test_clean_takes_the_start_of_an_escape_sequence() -> None:
 def test_a_missing_figure_is_a_dash() -> None:
     assert figure(None) == "\N{EN DASH}"
     assert figure(0.125, 1) == "0.1"
+
+
+def test_vectors_that_steer_in_the_same_way_share_a_line() -> None:
+    way = {"site": "reply", "layer": 2, "operator": "add"}
+    steps = [Step(vector=name, **way, strength=s) for name, s in (("a", 1), ("b", 0.5), ("c", 1))]
+    assert plan_lines(steps) == [
+        "vector a and c: reply, layer 2, add 1.00",
+        "vector b: reply, layer 2, add 0.50",
+    ]
+    assert plan_lines([]) == []
 
 
 class Model(BaseModel):

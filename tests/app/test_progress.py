@@ -117,6 +117,18 @@ def test_pairs_that_were_given_cost_nothing() -> None:
     assert told.replies["search"] == 20 * told.replies["trial"]
 
 
+def test_a_composition_is_confirmed_as_a_plan_of_its_own_and_gets_a_report() -> None:
+    told = tracker()
+    told.tell("composed", {"runs": ["a", "b"]})
+    assert told.busy == "confirming remembered vectors together"
+    assert told.left == told.replies["confirm"] + told.replies["report"]
+    told.tell("confirmed", {"split": "recall", "composed": ["a", "b"]})
+    assert told.left == told.replies["report"]
+    told.tell("verdict", {"vector_id": "v", "recalled": None})
+    told.tell("reported", {})
+    assert told.left == 0
+
+
 def test_a_recalled_vector_needs_neither_search_nor_report() -> None:
     told = tracker()
     told.tell("recalled", {"goal": "g"})

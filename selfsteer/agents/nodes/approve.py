@@ -10,7 +10,8 @@ from langgraph.types import interrupt
 from selfsteer.agents.approval import Answer, Asked, answer_to
 from selfsteer.agents.context import Context
 from selfsteer.agents.state import LoopState, occasion
-from selfsteer.agents.types import CandidateResult, CandidateSpec, Decision, RoundSummary
+from selfsteer.agents.steps import Recollection, alike, recollection, shared
+from selfsteer.agents.types import CandidateResult, Decision, RoundSummary
 
 
 def approve_data(state: LoopState, context: Context) -> LoopState:
@@ -31,26 +32,47 @@ def approve_data(state: LoopState, context: Context) -> LoopState:
 
 def approve_plan(state: LoopState, context: Context) -> LoopState:
     """Wait until somebody has approved the plan that is to be confirmed."""
-    recalled = state["recalled"]
-    decision = None if recalled else Decision.model_validate(state["decision"])
-    spec = CandidateSpec.model_validate(recalled["spec"]) if recalled else None
-    asked = Asked(
-        occasion="plan/recalled" if recalled else "plan/chosen",
-        what="plan",
-        candidate=decision.candidate if decision else spec,
-        measured=_measured(state, decision),
-        vectors=state["vector_ids"],
-        reason=decision.reason if decision else "It met the same or a similar goal before.",
-    )
+    recalled = recollection(state)
+    asked = _chosen(state) if recalled is None else _offered(recalled)
     answer = _wait(asked, context)
     if answer.answer == "refuse":
         return _refused(answer, asked)
     if answer.candidate is None:
         return {}
-    chosen = answer.candidate.model_dump()
-    if recalled:
-        return {"recalled": {**recalled, "spec": chosen}}
-    return {"decision": {**state["decision"], "candidate": chosen}}
+    if recalled is not None:
+        edits = alike([step.vector for step in recalled.edits], answer.candidate)
+        return {"recalled": recalled.model_copy(update={"edits": edits}).model_dump(mode="json")}
+    return {"decision": {**state["decision"], "candidate": answer.candidate.model_dump()}}
+
+
+def _chosen(state: LoopState) -> Asked:
+    """The question about the plan of the search."""
+    decision = Decision.model_validate(state["decision"])
+    return Asked(
+        occasion="plan/chosen",
+        what="plan",
+        candidate=decision.candidate,
+        measured=_measured(state, decision),
+        vectors=state["vector_ids"],
+        reason=decision.reason,
+    )
+
+
+def _offered(recalled: Recollection) -> Asked:
+    """The question about what memory offers."""
+    spec = shared(recalled.edits)
+    how = "It met the same or a similar goal before."
+    if recalled.composed:
+        how = "They met parts of the goal before."
+    if spec is None:
+        return Asked(occasion="plan/recalled", what="plan", edits=list(recalled.edits), reason=how)
+    return Asked(
+        occasion="plan/recalled",
+        what="plan",
+        candidate=spec,
+        vectors={spec.site: recalled.edits[0].vector},
+        reason=how,
+    )
 
 
 def _wait(asked: Asked, context: Context) -> Answer:
@@ -68,8 +90,8 @@ def _refused(answer: Answer, asked: Asked) -> LoopState:
     return {"refused": True, "decision": decision, "verdict": {}, "part": None}
 
 
-def _measured(state: LoopState, decision: Decision | None) -> CandidateResult | None:
+def _measured(state: LoopState, decision: Decision) -> CandidateResult | None:
     """What a round measured of the plan that it chose."""
     bests = (RoundSummary.model_validate(row).best for row in state["history"])
-    chosen = decision.candidate if decision else None
+    chosen = decision.candidate
     return next((best for best in bests if best is not None and best.spec() == chosen), None)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from selfsteer.agents.context import Context, plan_of, verdict_vectors
+from selfsteer.agents.context import Context
 from selfsteer.agents.room import spent_in_all
 from selfsteer.agents.state import LoopState
-from selfsteer.agents.types import CandidateSpec
+from selfsteer.agents.steps import steps_of_verdict
 
 
 def remember(state: LoopState, context: Context) -> LoopState:
@@ -20,16 +20,12 @@ def remember(state: LoopState, context: Context) -> LoopState:
         verdict = {"status": "rejected", "reason": reason, **verdict}
     context.memory.runs.store_verdict(context.run_id, verdict)
     if verdict["status"] == "accepted" and not verdict["recalled"]:
-        spec = CandidateSpec.model_validate(
-            {name: verdict[name] for name in CandidateSpec.model_fields}
-        )
-        vectors = verdict_vectors(verdict, context)
         scores = {k: verdict[k] for k in ("steerability", "coherence", "broken", "retention", "n")}
         context.memory.remember(
             context.run_id,
-            vectors[0].id,
+            verdict["vector_id"],
             goal=context.goal.text,
-            plan=plan_of(vectors, spec).describe(),
+            plan=context.plan(steps_of_verdict(verdict)).describe(),
             scores=scores,
             fingerprint=context.student.fingerprint,
             supersedes=state.get("replaces"),

@@ -6,11 +6,11 @@ import math
 from statistics import fmean
 
 from selfsteer.agents.budget import CannotGoOn, keeping_account
-from selfsteer.agents.context import Context, plan_of, verdict_vectors
+from selfsteer.agents.context import Context
 from selfsteer.agents.paid_calls import last_look
 from selfsteer.agents.room import afford, samples_cost
 from selfsteer.agents.state import LoopState
-from selfsteer.agents.types import CandidateSpec
+from selfsteer.agents.steps import steps_of_verdict
 from selfsteer.memory.records import Arm, Candidate
 from selfsteer.steering.evaluate import sample, score
 from selfsteer.steering.metrics.intervals import Interval, bootstrap_mean
@@ -42,12 +42,8 @@ def report(state: LoopState, context: Context) -> LoopState:
 def _open(state: LoopState, context: Context, per_prompt: int) -> LoopState:
     """Ask the report probes of every arm, and judge a part of the replies."""
     verdict = state["verdict"]
-    spec = CandidateSpec.model_validate(
-        {name: verdict[name] for name in CandidateSpec.model_fields}
-    )
-    vectors = verdict_vectors(verdict, context)
-    context.prepare_judge(vectors[0].dataset_id)
-    plan = plan_of(vectors, spec)
+    plan = context.plan(steps_of_verdict(verdict))
+    context.prepare_judge(plan.edits[0].vector.dataset_id)
     samples = sample(
         context.student,
         [Plan.none(), plan],

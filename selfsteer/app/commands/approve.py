@@ -9,7 +9,16 @@ import typer
 
 from selfsteer.app import options
 from selfsteer.app.loading import open_memory
-from selfsteer.app.output import explain, figure, literal, place, print_json, stdout, table
+from selfsteer.app.output import (
+    explain,
+    figure,
+    literal,
+    place,
+    plan_lines,
+    print_json,
+    stdout,
+    table,
+)
 from selfsteer.errors import ControllerError, SelfsteerError
 
 if TYPE_CHECKING:
@@ -99,6 +108,9 @@ def _show(memory: Memory, asked: Asked) -> None:
         spec = asked.candidate
         where = place(spec.site, spec.layer, spec.operator, spec.strength)
         console.print(literal(f"plan: {where}"))
+    for line in plan_lines(asked.edits):
+        console.print(literal(line))
+    if asked.what == "plan":
         console.print(literal(f"why: {asked.reason}"))
     if asked.measured is not None:
         figures = table("on development probes", "measure", "value", right=("value",))

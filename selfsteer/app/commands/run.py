@@ -13,7 +13,7 @@ import typer
 from selfsteer.app import options
 from selfsteer.app.controllers import Deciders, Payer, build_controller, check_deciders
 from selfsteer.app.loading import load_student, open_memory
-from selfsteer.app.output import explain, literal, place, print_json, stdout
+from selfsteer.app.output import explain, literal, plan_lines, print_json, stdout
 from selfsteer.app.settings import AppSettings
 from selfsteer.errors import BudgetError, ControllerError, MemoryFileError, SelfsteerError
 
@@ -357,6 +357,7 @@ def _check_unfinished(stopped: Run) -> None:
 
 def _conclude(ended: Run, *, json_: bool) -> None:
     """Print what a run came to, and set the exit code."""
+    from selfsteer.agents.steps import steps_of_verdict
     from selfsteer.app.draining import DRAINED
 
     verdict: dict[str, Any] = ended.verdict or {}
@@ -380,14 +381,8 @@ def _conclude(ended: Run, *, json_: bool) -> None:
     else:
         console = stdout()
         console.print(literal(f"{ended.status}: {verdict.get('reason', '')}"))
-        if "vector_id" in verdict:
-            vectors = [verdict["vector_id"], *verdict.get("further", ())]
-            console.print(
-                literal(
-                    f"vector {' and '.join(vectors)}: "
-                    + place(*(verdict[name] for name in ("site", "layer", "operator", "strength")))
-                )
-            )
+        for line in plan_lines(steps_of_verdict(verdict)):
+            console.print(literal(line))
         console.print(literal(f"{ended.seconds:.1f} s; for a page: selfsteer report {ended.id}"))
     if ended.status != "accepted":
         raise typer.Exit(WAITING if ended.status == "waiting" else 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from selfsteer.app import options
 from selfsteer.app.loading import load_student, load_vector, open_memory
 from selfsteer.app.output import literal, print_json, stdout, table
 from selfsteer.errors import VectorError
+
+if TYPE_CHECKING:
+    from selfsteer.memory.store import Memory
 
 vector = typer.Typer(
     no_args_is_help=True, help="Look at a vector; compare, export, import or compose one."
@@ -23,9 +26,7 @@ Source = Annotated[str, typer.Argument(metavar="ID", help="The id of a vector, o
 def vectors(db: options.Db = None, json_: options.Json = False) -> None:
     """List the steering vectors in memory, oldest first."""
     with open_memory(db, read_only=True) as memory:
-        goals: dict[str, list[str]] = {}
-        for found in memory.remembered():
-            goals.setdefault(found.vector_id, []).append(found.goal)
+        goals = _goals(memory)
         rows = [
             {
                 "id": kept.id,
@@ -97,7 +98,7 @@ def similar(
     db: options.Db = None,
     json_: options.Json = False,
 ) -> None:
-    """Show which vectors in memory point the same way, by cosine, for the same student."""
+    """Show which vectors in memory point the same way, and the goals that they met."""
     from selfsteer.memory.neighbours import Neighbours
 
     found = load_vector(source, db)
@@ -105,16 +106,24 @@ def similar(
     with open_memory(db, read_only=True) as memory:
         nearest = Neighbours(memory).similar(found, where, limit)
         concepts = {kept.id: kept.meta["concept"] for kept in memory.vectors()}
+        goals = _goals(memory)
     rows = [
-        {"id": hit.vector_id, "cosine": hit.cosine, "concept": concepts.get(hit.vector_id)}
+        {
+            "id": hit.vector_id,
+            "cosine": hit.cosine,
+            "concept": concepts.get(hit.vector_id),
+            "accepted_for": goals.get(hit.vector_id, []),
+        }
         for hit in nearest
     ]
     if json_:
         print_json({"id": found.id, "layer": where, "similar": rows})
         return
-    listing = table(f"layer {where}", "id", "cosine", "concept", right=("id", "cosine"))
+    columns = ("id", "cosine", "concept", "accepted for")
+    listing = table(f"layer {where}", *columns, right=("id", "cosine"))
     for row in rows:
-        listing.add_row(literal(row["id"]), f"{row['cosine']:.3f}", literal(row["concept"]))
+        words = map(literal, (row["concept"], "; ".join(goals.get(str(row["id"]), ()))))
+        listing.add_row(literal(row["id"]), f"{row['cosine']:.3f}", *words)
     stdout().print(listing)
 
 
@@ -217,6 +226,18 @@ def import_(
     for row in strengths:
         listing.add_row(str(row["layer"]), f"{row['strength']:.3f}", f"{row['norm']:.3f}")
     console.print(listing)
+
+
+def _goals(memory: Memory) -> dict[str, list[str]]:
+    """The goals that remembered plans met with a vector, by its id, oldest first."""
+    from selfsteer.memory.records import to_json
+    from selfsteer.memory.references import ids_in
+
+    goals: dict[str, list[str]] = {}
+    for found in memory.remembered():
+        for name in dict.fromkeys([found.vector_id, *ids_in(to_json(found.plan))]):
+            goals.setdefault(name, []).append(found.goal)
+    return goals
 
 
 def _note(vector_id: str, files: Sequence[Path], db: Path | None) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from selfsteer.agents.budget import Spent
 from selfsteer.agents.context import last_user_turn
 from selfsteer.agents.settings import RunSettings
+from selfsteer.agents.steps import Step, shared, steps_of_verdict
 from selfsteer.agents.types import CandidateSpec
 from selfsteer.memory.records import Candidate, Event, Run
 from selfsteer.memory.store import Memory
@@ -18,7 +19,7 @@ from selfsteer.steering.evaluate import PROMPT_ONLY
 from selfsteer.steering.prompts import Prompt
 
 _PAIRS_SHOWN = 4
-_NOTICES = ("recalled", "stale_vector", "ran_out", "answered", "report_left_out")
+_NOTICES = ("recalled", "composed", "stale_vector", "ran_out", "answered", "report_left_out")
 _REPORT_ARMS = ("base", "steered")  # in the order in which the loop's report node samples them
 
 
@@ -111,12 +112,18 @@ class Costs:
 
 @dataclass(frozen=True)
 class ReportData:
-    """Everything on the page."""
+    """Everything on the page.
+
+    Attributes:
+        steps: what the plan of the verdict does; empty where there is none.
+        chosen: the one way in which it steers; None where it has several, or there is none.
+    """
 
     run: Run
     settings: RunSettings
     verdict: Mapping[str, Any]
     checks: Sequence[Check]
+    steps: Sequence[Step]
     chosen: CandidateSpec | None
     notices: Sequence[Event]
     rounds: Sequence[RoundView]
@@ -137,18 +144,15 @@ def gather(memory: Memory, run_id: str) -> ReportData:
     events = memory.runs.events(run_id)
     candidates = memory.runs.candidates(run_id)
     rounds = _rounds(memory, run_id, events, candidates)
-    fields = CandidateSpec.model_fields
+    steps = steps_of_verdict(verdict)
     return ReportData(
         run=run,
         settings=settings,
         verdict=verdict,
         checks=_checks(settings, verdict),
-        chosen=(
-            CandidateSpec.model_validate({name: verdict[name] for name in fields})
-            if "vector_id" in verdict
-            else None
-        ),
-        notices=[event for event in events if event.kind in _NOTICES],
+        steps=steps,
+        chosen=shared(steps),
+        notices=[event for event in events if event.kind in _NOTICES or _let_down(event)],
         rounds=rounds,
         judged=[c for c in candidates if c.split != "development"],
         samples=_samples(memory, candidates),
@@ -172,6 +176,12 @@ def report_replies(memory: Memory, run_id: str) -> Replies | None:
     if "steered" not in found:
         return None
     return _read(memory, found["steered"], "report", dict(enumerate(_REPORT_ARMS)))
+
+
+def _let_down(event: Event) -> bool:
+    """Whether what memory offered did not meet the goal."""
+    said = event.payload
+    return event.kind == "confirmed" and (said["split"], said["status"]) == ("recall", "rejected")
 
 
 def _samples(memory: Memory, candidates: Sequence[Candidate]) -> Replies | None:

@@ -75,6 +75,25 @@ def test_what_is_shown_as_json_is_taken_back_edited(cli: Cli, tmp_path: Path) ->
     assert ended["verdict"]["strength"] == 0.111
 
 
+def test_a_composition_is_shown_edit_by_edit_and_taken_or_left(cli: Cli, tmp_path: Path) -> None:
+    for goal in ("favour early letters", "be brisk"):
+        assert cli("run", goal, "--controller", "scripted", *EASY).exit_code == 0
+    words = ("run", "brisk, with early letters", "--controller", "scripted", *EASY)
+    run = json.loads(cli(*words, "--approve", "plan", "--json").stdout)["run"]
+    asked = json.loads(cli("approve", run, "--json").stdout)
+    shown = cli("approve", run).stdout
+    assert [edit["vector"] in shown for edit in asked["edits"]] == [True, True]
+    assert "why: They met parts of the goal before." in shown
+    one = {name: value for name, value in asked["edits"][0].items() if name != "vector"}
+    (tmp_path / "plan.json").write_text(json.dumps(one))
+    refused = cli("approve", run, "--edit", "plan.json")
+    assert refused.exit_code == 2
+    assert "accept the plan or refuse it" in one_sentence(refused.stderr)
+    assert cli("approve", run, "--accept").exit_code == 0
+    ended = cli("resume", run).stdout
+    assert [f"vector {edit['vector']}: " in ended for edit in asked["edits"]] == [True, True]
+
+
 def test_a_refusal_ends_the_run(cli: Cli) -> None:
     run = wait(cli, "plan")
     assert cli("approve", run, "--refuse", "Too strong.").exit_code == 0

@@ -54,6 +54,10 @@ def test_similar_vectors_are_ranked(cli: Cli, accepted: Run, memory: Memory) -> 
     assert (told["similar"][0]["id"], told["similar"][-1]["id"]) == (near.id, far.id)
     assert told["similar"][0]["cosine"] == pytest.approx(1, abs=1e-6)
     assert name not in {row["id"] for row in told["similar"]}
+    assert [row["accepted_for"] for row in told["similar"][:1]] == [[]]
+    met = json.loads(cli("vector", "similar", near.id, "--json").stdout)["similar"]
+    assert {row["id"]: row["accepted_for"] for row in met}[name] == [accepted.goal]
+    assert accepted.goal in cli("vector", "similar", near.id).stdout
     shown = cli("vector", "similar", name, "--layer", 2, "--limit", 1).stdout
     assert "layer 2" in shown and near.id in shown and far.id not in shown
     refused = cli("vector", "similar", name, "--layer", 9)

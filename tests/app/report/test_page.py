@@ -5,20 +5,25 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from selfsteer.agents.approval import refuse
 from selfsteer.agents.budget import Budget
 from selfsteer.agents.loop import resume_run, run_goal
+from selfsteer.app.output import place
 from selfsteer.app.report.data import gather
 from selfsteer.app.report.page import render, write_report
 from selfsteer.errors import MemoryFileError
 from selfsteer.memory.records import Run
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
-from tests.agents.doubles import Scripted, settings
+from tests.agents.doubles import IMPOSSIBLE, Scripted, settings
 from tests.app.doubles import HOSTILE_GOAL
+
+WHOLE = "brisk, with early letters"
+PLACE = ("site", "layer", "operator", "strength")
 
 
 class Reader(HTMLParser):
@@ -126,6 +131,44 @@ def test_a_recalled_run_has_no_search(memory: Memory, recalled: Run, accepted: R
     assert "The search" not in page.words
     assert "Round 1" not in page.words
     assert "img" not in page.tags
+
+
+@pytest.fixture
+def composing(memory: Memory, talker: Student, few_probes: object) -> tuple[str, ...]:
+    """Two goals were met; the ids of these runs, in the order of the words of `WHOLE`."""
+    goals = {"favour early letters": 10, "be brisk": 13}
+    runs = [
+        run_goal(talker, Scripted(trials=trials), memory, settings(goal=goal))
+        for goal, trials in goals.items()
+    ]
+    return tuple(run.id for run in reversed(runs))
+
+
+def test_a_composition_shows_all_its_edits_and_has_a_report(
+    memory: Memory, talker: Student, composing: tuple[str, ...]
+) -> None:
+    run = run_goal(talker, Scripted(), memory, settings(goal=WHOLE))
+    page = read(memory, run.id)
+    named = " and ".join(composing)
+    assert f"accepted, composed from memory (runs {named})" in page.words
+    assert "plans for “be brisk” and “favour early letters” have the words" in page.words
+    verdict: dict[str, Any] = run.verdict or {}
+    places = [place(*(edit[name] for name in PLACE)) for edit in verdict["edits"]]
+    assert f"({' and '.join(places)}; runs {named})" in page.words
+    assert "2 edits" in page.words
+    assert verdict["further"][0] in page.words
+    assert "report probes, opened after the verdict" in page.words
+    again = read(memory, run_goal(talker, Scripted(), memory, settings(goal=WHOLE)).id)
+    assert f"(run {run.id}; {' and '.join(places)})" in again.words
+
+
+def test_a_composition_that_failed_is_told(
+    memory: Memory, talker: Student, composing: tuple[str, ...]
+) -> None:
+    run = run_goal(talker, Scripted(), memory, settings(goal=WHOLE, thresholds=IMPOSSIBLE))
+    words = read(memory, run.id).words
+    assert "What memory held did not meet the goal there: steerability" in words
+    assert "composed from memory" not in words
 
 
 def test_what_ended_or_held_up_a_run_is_told(
