@@ -64,21 +64,26 @@ class Best:
         return self.expression >= EXPRESSION and self.well_formed >= WELL_FORMED
 
 
-def value_vector(student: Student, asked: dict[str, str]) -> SteeringVector:
-    """Replies under training wordings of the instruction against replies under none."""
+def value_vector(
+    student: Student, asked: dict[str, str], pairs: int = PAIRS, lot: str = "card-vector"
+) -> SteeringVector:
+    """Replies under training wordings of the instruction against replies under none.
+
+    Another lot means other prompts.
+    """
     name = "-".join(f"{family}-{value}" for family, value in asked.items())
-    rng = Random(f"card-vector-{name}")
-    told = prompts(rng, PAIRS, asked, "train")
-    free = prompts(rng, PAIRS, None, "train")
+    rng = Random(f"{lot}-{name}")
+    told = prompts(rng, pairs, asked, "train")
+    free = prompts(rng, pairs, None, "train")
     positive, negative = (replies(student, p, seed=s) for s, p in ((1, told), (2, free)))
-    pairs = tuple(
+    contrast = tuple(
         ContrastivePair(
             positive=Example(prompt=t, completion=p), negative=Example(prompt=f, completion=n)
         )
         for t, p, f, n in zip(told, positive, free, negative, strict=True)
         if p and n
     )
-    return extract_vector(student, ContrastiveDataset(concept=name, pairs=pairs))
+    return extract_vector(student, ContrastiveDataset(concept=name, pairs=contrast))
 
 
 def measure(

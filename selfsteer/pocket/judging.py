@@ -85,7 +85,7 @@ def _broken(rng: Random, sentences: list[grammar.Sentence]) -> str:
         sentences = _changing(rng, sentences)
     tokens = grammar.render_reply([fit_indices(s) for s in sentences]).split(" ")
     for _ in range(rng.choice((1, 1, 2))):
-        tokens = rng.choice((_drop, _loop, _shuffle, _insert, _cut, _name))(rng, tokens)
+        tokens = rng.choice((_drop, _loop, _shuffle, _insert, _cut, _name, _dissolve))(rng, tokens)
     return " ".join(tokens) or "."
 
 
@@ -140,13 +140,28 @@ def _name(rng: Random, tokens: list[str]) -> list[str]:
 
     A push towards a value at several times its best strength lets the student say its name.
     """
-    names = [value for values in FAMILIES.values() for value in values]
-    value = rng.choice(names)
+    value = _any_value(rng)
     for _ in range(rng.randint(1, 3)):
         said = [*[value] * rng.randint(1, 3), rng.choice(("plus", "and", "so yes", "so no", "is"))]
         position = rng.randint(0, len(tokens))
         tokens = tokens[:position] + said * rng.randint(1, 2) + tokens[position:]
     return tokens
+
+
+def _dissolve(rng: Random, tokens: list[str]) -> list[str]:
+    """From some word on nothing but a value's name, pieces of it and words of verdicts.
+
+    So end replies that are pushed further still, mostly from their first words on.
+    """
+    value = _any_value(rng)
+    piece = value[-rng.randint(1, 3) :] if rng.random() < 0.5 else value[: rng.randint(1, 4)]
+    pool = [value, value, piece * rng.randint(1, 8), value + piece * rng.randint(1, 5), "plus"]
+    kept = tokens[: int(len(tokens) * rng.random() ** 3)]
+    return kept + rng.choices(pool, k=rng.randint(3, 14)) + rng.choice(([], ["so", "yes"]))
+
+
+def _any_value(rng: Random) -> str:
+    return rng.choice([value for values in FAMILIES.values() for value in values])
 
 
 def _cut(rng: Random, tokens: list[str]) -> list[str]:

@@ -51,11 +51,14 @@ class Reply:
         finished: whether a token ended it, or its grammar allowed no more.
         watched: for each token of the reply, and the one that ended it, the log-probabilities
             (natural) of the watched tokens in its place, before any temperature or grammar.
+        logprobs: for each of the same places the log-probability of the token itself; empty where
+            no tokens are watched.
     """
 
     ids: list[int] = field(default_factory=list)
     finished: bool = False
     watched: list[list[float]] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
 
 
 @torch.inference_mode()
@@ -82,21 +85,23 @@ def decode_batch(
     ends = np.zeros(prompt.logits.shape[-1], dtype=bool)
     ends[[i for i in settings.end_ids if i < len(ends)]] = True
     tokens = np.zeros((len(numbers), steps), dtype=np.int64)
-    watched = torch.zeros(len(numbers), steps, len(settings.watched))
+    # The watched tokens', then the chosen one's.
+    weighed = torch.zeros(len(numbers), steps, len(settings.watched) + 1)
     replies = [Reply() for _ in numbers]
     constraint = settings.constraint
     matching = None if constraint is None else constraint.begin(len(numbers))
     edits.select(numbers)
     logits = prompt.logits
     for step in range(steps):
-        if settings.watched:
-            logprobs = torch.log_softmax(logits.float(), dim=-1)[:, list(settings.watched)]
-            watched[live.place, step] = logprobs.cpu()
+        logprobs = torch.log_softmax(logits.float(), dim=-1) if settings.watched else None
         if matching is not None:
             logits = matching.restrict(logits, live.place, live.done)
         chosen = choose(logits, settings.temperature, live.draws[:, step])
         if matching is not None:
             chosen = only_allowed(chosen, logits)
+        if logprobs is not None:
+            weighed[live.place, step, :-1] = logprobs[:, list(settings.watched)].cpu()
+            weighed[live.place, step, -1] = logprobs.gather(1, chosen[:, None])[:, 0].cpu()
         ids = chosen.cpu().numpy()
         tokens[live.place, step] = ids
         finished = ended = ends[ids]
@@ -105,8 +110,10 @@ def decode_batch(
         for at in np.flatnonzero(~live.done & (finished | (limits[live.place] == step + 1))):
             place = live.place[at]
             stop = step if ended[at] else step + 1
-            weighed = watched[place, : step + 1].tolist() if settings.watched else []
-            replies[place] = Reply(tokens[place, :stop].tolist(), bool(finished[at]), weighed)
+            replies[place] = Reply(tokens[place, :stop].tolist(), bool(finished[at]))
+            if settings.watched:
+                replies[place].watched = weighed[place, : step + 1, :-1].tolist()
+                replies[place].logprobs = weighed[place, : step + 1, -1].tolist()
             live.done[at] = True
         if live.done.all():
             break

@@ -33,12 +33,15 @@ class Generation:
         finished: whether the student or its grammar ended it, rather than a limit on its length.
         watched: for each token, and the one that ended the reply, the log-probabilities of the
             watched tokens in its place.
+        logprobs: for each of the same places the log-probability of the token itself; empty where
+            no tokens are watched.
     """
 
     text: str
     ids: list[int]
     finished: bool
     watched: list[list[float]] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
 
 
 def generate(
@@ -62,7 +65,7 @@ def generate(
     Args:
         temperature: 0 takes the likeliest token each time.
         watch: token ids whose log-probabilities (natural, at temperature 1, without a grammar) are
-            kept at every step.
+            kept at every step, and with them that of the token which is said.
         grammar: what every reply must match. A reply ends where nothing more is allowed; one that
             a limit cut (`finished` is false) is the beginning of a match.
         batch_tokens: tokens held in the cache at once: prompts, replies and pads together.
@@ -139,7 +142,7 @@ def reply_text(student: Student, row: Encoded, ids: list[int]) -> str:
 
 def _generation(student: Student, row: Encoded, reply: Reply) -> Generation:
     text = reply_text(student, row, reply.ids)
-    return Generation(text, reply.ids, reply.finished, reply.watched)
+    return Generation(text, reply.ids, reply.finished, reply.watched, reply.logprobs)
 
 
 def _check_settings(max_new_tokens: int, temperature: float) -> None:

@@ -27,12 +27,8 @@ REQUIRED = (
     "user turns, bits per token gained",
     "judge AUROC, clean, worst value",
     "judge AUROC, steered, worst value",
+    "steerable values",
 )
-
-
-# Missed by these weights, with the figures and what would meet them in
-# docs/decisions/0004-missed-bars.md; a bar that is met again must move up to REQUIRED.
-MISSED = ("steerable values",)
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +49,6 @@ def test_the_card_is_of_these_weights(card: dict[str, Any], pocket: Student) -> 
 
 @pytest.mark.parametrize("name", REQUIRED)
 def test_every_bar_is_met(card: dict[str, Any], name: str) -> None:
-    assert card["bars"][name]["met"], card["bars"][name]
-
-
-@pytest.mark.parametrize("name", MISSED)
-@pytest.mark.xfail(strict=True, reason="docs/decisions/0004-missed-bars.md")
-def test_missed_bars_are_reported_as_missed(card: dict[str, Any], name: str) -> None:
     assert card["bars"][name]["met"], card["bars"][name]
 
 

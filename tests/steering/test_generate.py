@@ -332,3 +332,8 @@ def test_watched_tokens_keep_their_log_probabilities(llama: Student) -> None:
         steps = logprobs[row.prompt_length - 1 :, list(watched)]
         expected = steps if reply.finished else steps[:-1]
         torch.testing.assert_close(torch.tensor(reply.watched), expected, atol=1e-4, rtol=1e-4)
+        own = logprobs[row.prompt_length - 1 :][range(len(reply.ids)), reply.ids]
+        kept = torch.tensor(reply.logprobs)
+        assert len(kept) == len(reply.watched)
+        torch.testing.assert_close(kept[: len(own)], own, atol=1e-4, rtol=1e-4)
+    assert all(reply.logprobs == [] for reply in plain)

@@ -2,11 +2,14 @@
 
 The student may say a few words before its verdict ("asked this, is that, so ..."): what it says
 first is its likeliest continuation, and the two answers are weighed where it gives one of them. A
-model that gives neither is weighed at once.
+model that gives neither is weighed at once. An answer counts as far as what led to it was likely;
+for the rest the matter is undecided. Taken alone, nearly all answers would be sure, and the doubts
+about what the text is, which show before the answer, would be lost.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -32,10 +35,11 @@ class Answers(NamedTuple):
 
 
 def yes_no_verdicts(student: Student, goal: Goal, samples: Sequence[Sample]) -> list[Verdict]:
-    """P(yes) / (P(yes) + P(no)) of the unsteered student for every reply.
+    """P(yes) / (P(yes) + P(no)) of the unsteered student for every reply, drawn towards a half.
 
-    Identical replies are asked about once. An empty reply fits no request. An answer counts by its
-    first token.
+    The score is 1/2 + P(what is said before the answer) * (P(yes) / (P(yes) + P(no)) - 1/2), so
+    it is on the side of the likelier answer. Identical replies are asked about once. An empty reply
+    fits no request. An answer counts by its first token.
 
     Args:
         student: the model that judges; its hooks are off.
@@ -56,7 +60,7 @@ def yes_no_verdicts(student: Student, goal: Goal, samples: Sequence[Sample]) -> 
         watch=answers.yes + answers.no,
     )
     scores = {
-        reply: _weigh(said.watched[place_of_answer(student, said)], len(answers.yes))
+        reply: _weigh(said, place_of_answer(student, said), len(answers.yes))
         for reply, said in zip(replies, reasoned, strict=True)
     }
     return [Verdict(score=scores.get(sample.reply, 0.0)) for sample in samples]
@@ -95,7 +99,11 @@ def place_of_answer(student: Student, said: Generation) -> int:
     return next(place for place, length in enumerate(lengths) if length > answer.start())
 
 
-def _weigh(logprobs: Sequence[float], yes: int) -> float:
-    """P(yes) against P(no), the first `yes` of the log-probabilities being those of yes."""
-    both = torch.tensor(logprobs, dtype=torch.float64)
-    return float(torch.sigmoid(both[:yes].logsumexp(0) - both[yes:].logsumexp(0)))
+def _weigh(said: Generation, place: int, yes: int) -> float:
+    """P(yes) against P(no) at a place, drawn towards a half where the way there was unlikely.
+
+    The first `yes` of the watched log-probabilities are those of yes.
+    """
+    both = torch.tensor(said.watched[place], dtype=torch.float64)
+    answer = float(torch.sigmoid(both[:yes].logsumexp(0) - both[yes:].logsumexp(0)))
+    return 0.5 + math.exp(math.fsum(said.logprobs[:place])) * (answer - 0.5)

@@ -43,6 +43,7 @@ class Spy:
         self.student, self.said = student, said
         self.asked: list[str] = []
         self.odds: dict[tuple[str, int], list[float]] = {}
+        self.doubt: dict[str, float] = {}  # log-probability of each token that is said
         monkeypatch.setattr(yes_no, "generate", self.generate)
 
     def generate(
@@ -56,7 +57,8 @@ class Spy:
             ids = ids_of(self.student, self.said[reply])
             places = range(len(ids) + 1)
             odds = [self.odds.get((reply, place), [-9.0] * len(watch)) for place in places]
-            found.append(Generation(self.said[reply], ids, True, odds))
+            logprobs = [self.doubt.get(reply, 0.0)] * len(odds)
+            found.append(Generation(self.said[reply], ids, True, odds, logprobs))
         return found
 
 
@@ -126,6 +128,21 @@ def test_answers_are_weighed_where_they_are_given_and_scores_return_to_their_rep
     spy.odds = {("one", place): odds(0.2), ("two", 0): odds(0.9), ("three", 0): odds(0.6)}
     verdicts = yes_no_verdicts(talker, GOAL, samples("three", "one", "two", "one"))
     assert [v.score for v in verdicts] == pytest.approx([0.6, 0.2, 0.9, 0.2])
+
+
+def test_an_answer_counts_as_far_as_its_reason_is_likely(
+    talker: Student, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And stays on its side of a half: a reason that is unlikely as a whole decides nothing."""
+    reason = "asked a, is b, so "
+    spy = Spy(talker, monkeypatch, {"one": reason + "no", "two": reason + "yes", "three": "no"})
+    yes, no = answer_tokens(talker)
+    place = len(ids_of(talker, reason))
+    sure_no, sure_yes = [-60.0] * len(yes) + [0.0] * len(no), [0.0] * len(yes) + [-60.0] * len(no)
+    spy.odds = {("one", place): sure_no, ("two", place): sure_yes, ("three", 0): sure_no}
+    spy.doubt = {"one": math.log(0.4) / place, "two": math.log(0.8) / place, "three": -5.0}
+    verdicts = yes_no_verdicts(talker, GOAL, samples("one", "two", "three"))
+    assert [v.score for v in verdicts] == pytest.approx([0.3, 0.9, 0.0])
 
 
 @pytest.mark.parametrize(
