@@ -25,8 +25,9 @@ def unreferenced(memory: Memory, grace: timedelta = GRACE) -> list[Artefact]:
     )
     rows = memory.connection.query(
         "SELECT id, kind, sha256, size, meta, created FROM artefacts "
-        "WHERE kind != 'vector' AND created < ? ORDER BY created, rowid",
-        [min(settled, row["began"] or settled)],
+        "WHERE kind != 'vector' AND created <= ? AND created < coalesce(?, '9') "
+        "ORDER BY created, rowid",
+        [settled, row["began"]],
     )
     used = mentioned(memory.connection)
     return [Artefact.from_row(row) for row in rows if row["id"] not in used]
