@@ -116,7 +116,7 @@ def _lives(
         tell.close()  # then the writer holds the only end, and its death ends the pipe
         until = time.monotonic() + rng.expovariate(1 / mean_life)
         names += _words(told, until)
-        # Its status says no more of one that was killed: the server of the forks may have missed it.
+        # The status of one that was killed says nothing: the forks' server may have missed it.
         hit = len(names) < writes
         if hit:
             process.kill()

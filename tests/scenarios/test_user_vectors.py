@@ -17,8 +17,9 @@ from tests.known import pocket
 
 def test_a_small_study_has_every_figure() -> None:
     stages: list[str] = []
+    # Fifty users are the fewest that a map is learned from outside of studies.
     study = run_study(
-        pocket(), users=25, population=30, seed=1, report=lambda name, *_: stages.append(name)
+        pocket(), users=25, population=60, seed=1, report=lambda name, *_: stages.append(name)
     )
     assert set(study.methods) == set(METHODS)
     assert set(study.cold_start) == set(COLD_START)
