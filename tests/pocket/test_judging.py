@@ -71,12 +71,26 @@ def test_texts_are_clean_mixed_and_broken() -> None:
     assert cut
 
 
+@given(rng=rngs, tokens=st.lists(st.sampled_from(["a", "b", "c."]), max_size=12))
+def test_a_dissolved_text_begins_as_it_was_and_ends_in_a_name(
+    rng: Random, tokens: list[str]
+) -> None:
+    given_tokens = list(tokens)
+    changed = judging._dissolve(rng, tokens)
+    assert tokens == given_tokens
+    kept = next(n for n in range(len(changed)) if changed[: n + 1] != tokens[: n + 1])
+    assert 3 <= len(changed) - kept <= 16
+    said = [token for token in changed[kept:] if token not in ("plus", "so", "yes")]
+    names = [value for values in FAMILIES.values() for value in values]
+    assert any(all(set(token) <= set(name) for token in said) for name in names)
+
+
 @given(rngs)
 def test_a_text_is_never_empty(rng: Random) -> None:
     assert draw_text(rng).text.strip()
 
 
-@pytest.mark.parametrize("damage", ["_drop", "_loop", "_shuffle", "_insert", "_cut"])
+@pytest.mark.parametrize("damage", ["_drop", "_loop", "_shuffle", "_insert", "_cut", "_name"])
 @given(rng=rngs, tokens=st.lists(st.sampled_from(["a", "b", "c."]), max_size=12))
 def test_damage_to_any_text_gives_words(damage: str, rng: Random, tokens: list[str]) -> None:
     """Several kinds of damage follow one another, so each must cope with what the last one left."""
