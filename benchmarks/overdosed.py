@@ -18,9 +18,10 @@ from random import Random
 from benchmarks.card.replies import MAX_NEW_TOKENS, TEMPERATURE, VALUES, prompts
 from benchmarks.card.steerability import SELECTORS, Point, value_vector
 from selfsteer.pocket import oracle
-from selfsteer.pocket.corpus import VERDICT_WEIGHT
-from selfsteer.pocket.judging import REQUEST_FORMATS, reasoned_verdict
+from selfsteer.pocket.corpus import answered
+from selfsteer.pocket.judging import REQUEST_FORMATS
 from selfsteer.pocket.lexicon import FAMILIES
+from selfsteer.pocket.segments import Document
 from selfsteer.pocket.wordings import instruction
 from selfsteer.steering.generate import generate
 from selfsteer.steering.model import Student
@@ -28,8 +29,6 @@ from selfsteer.steering.model import Student
 PAIRS = 128
 STRENGTHS = (0.6, 3.0)  # in residual norms, drawn evenly on a logarithmic scale
 RATE_OF_ASKED_VALUE = 0.8  # of the questions ask for the value that was pushed to
-
-Turn = tuple[str, str, float]
 
 
 def main() -> int:
@@ -51,9 +50,7 @@ def main() -> int:
     return 0
 
 
-def questions(
-    student: Student, family: str, value: str, count: int, seed: int
-) -> list[tuple[Turn, Turn]]:
+def questions(student: Student, family: str, value: str, count: int, seed: int) -> list[Document]:
     """One question and its reasoned verdict for each broken one of `count` steered replies."""
     rng = Random(f"overdosed-{value}-{seed}")
     vector = value_vector(student, {family: value}, pairs=PAIRS, lot=f"overdosed-{seed}")
@@ -76,15 +73,13 @@ def _drawn_point(rng: Random, layers: int) -> Point:
     return Point(rng.randrange(layers), strength, rng.choice(SELECTORS))
 
 
-def _question(rng: Random, text: str, family: str, value: str) -> tuple[Turn, Turn]:
+def _question(rng: Random, text: str, family: str, value: str) -> Document:
     if rng.random() >= RATE_OF_ASKED_VALUE:
         value = rng.choice(FAMILIES[family])
-    asked = {family: value}
     question = rng.choice(REQUEST_FORMATS).format(
         text=text, request=instruction(rng, family, value, "train")
     )
-    verdict = reasoned_verdict(text, asked)
-    return ("user", question, False), ("assistant", verdict, VERDICT_WEIGHT)
+    return answered(question, text, {family: value})
 
 
 if __name__ == "__main__":

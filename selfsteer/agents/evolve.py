@@ -21,7 +21,7 @@ from selfsteer.agents.evolving.genomes import World
 from selfsteer.agents.evolving.last_looks import Champions, compare, finalists
 from selfsteer.agents.evolving.looks import Groups
 from selfsteer.agents.evolving.settings import EvolveSettings
-from selfsteer.agents.loop import check_parties, quiet
+from selfsteer.agents.loop import begin, check_parties, quiet
 from selfsteer.agents.nodes.confirm import confirm
 from selfsteer.agents.nodes.remember import remember
 from selfsteer.agents.paid_calls import CallInDoubt
@@ -82,16 +82,7 @@ def evolve_goal(
             f"The controller {controller.name} judges by pairs, and the founders share none that "
             "memory holds; give it a dataset."
         )
-    run = memory.runs.start(
-        settings.goal.text,
-        student=student.name,
-        fingerprint=student.fingerprint,
-        controller=controller.name,
-        seed=settings.seed,
-        settings=settings.model_dump(mode="json"),
-        model=controller.model,
-        run_id=run_id,
-    )
+    run = begin(memory, student, controller, settings, run_id)
     context = _context(run, student, controller, memory, capability, listener)
     return _drive(context, pairs, control)
 

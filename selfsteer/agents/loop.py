@@ -78,17 +78,7 @@ def run_goal(
     check_method(settings.method)
     if user_id is not None:
         memory.users.get(user_id)
-    run = memory.runs.start(
-        settings.goal.text,
-        student=student.name,
-        fingerprint=student.fingerprint,
-        controller=controller.name,
-        seed=settings.seed,
-        settings=settings.model_dump(mode="json"),
-        model=controller.model,
-        run_id=run_id,
-        user_id=user_id,
-    )
+    run = begin(memory, student, controller, settings, run_id, user_id)
     context = _context(run.id, settings, student, controller, memory, capability, listener)
     return _drive({"run_id": run.id}, context, control)
 
@@ -118,6 +108,28 @@ def resume_run(
     memory.runs.resume(run_id)
     context = _context(run_id, settings, student, controller, memory, capability, listener)
     return _drive(None, context, control)
+
+
+def begin(
+    memory: Memory,
+    student: Student,
+    controller: Controller,
+    settings: RunSettings,
+    run_id: str | None,
+    user_id: str | None = None,
+) -> Run:
+    """Put a new run on record, with all that `check_parties` compares when it is resumed."""
+    return memory.runs.start(
+        settings.goal.text,
+        student=student.name,
+        fingerprint=student.fingerprint,
+        controller=controller.name,
+        seed=settings.seed,
+        settings=settings.model_dump(mode="json"),
+        model=controller.model,
+        run_id=run_id,
+        user_id=user_id,
+    )
 
 
 def check_parties(run: Run, student: Student, controller: Controller) -> Run:

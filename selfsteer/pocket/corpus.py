@@ -125,9 +125,14 @@ def judge_document(rng: Random, text: str, attributes: Attributes) -> Document:
             request = judging.attribute_question(rng, *next(iter(asked.items())))
             formats = ("{request}",) if number else ("Text: {text}\n{request}",)
         question = rng.choice(formats).format(text=text, request=request)
-        turns.append(Segment("user", question, False))
-        turns.append(Segment("assistant", judging.reasoned_verdict(text, asked), VERDICT_WEIGHT))
+        turns += answered(question, text, asked)
     return tuple(turns)
+
+
+def answered(question: str, text: str, asked: dict[str, str]) -> tuple[Segment, Segment]:
+    """A question whether a text has the values that are asked for, and the oracle's verdict."""
+    verdict = judging.reasoned_verdict(text, asked)
+    return Segment("user", question, False), Segment("assistant", verdict, VERDICT_WEIGHT)
 
 
 def _description(rng: Random) -> Document:
