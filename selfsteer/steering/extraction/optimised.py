@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from selfsteer.errors import DatasetError, PlanError, SelectorError
+from selfsteer.errors import DatasetError, PlanError, SelectorError, VectorError
 from selfsteer.steering import forward
 from selfsteer.steering.batching import Batch, buckets, pad
 from selfsteer.steering.capture import capture
@@ -84,6 +84,11 @@ def optimise_vector(
         descent.step()
         with torch.no_grad():
             unit *= min(1.0, bound / max(float(unit.norm()), 1e-12))
+    if not unit.any():
+        raise VectorError(
+            f"Nothing that is added at layer {layer} to the tokens of {selector!r} changes how "
+            "likely the completions are; select tokens before those that are to be said."
+        )
     with torch.no_grad():
         losses.append(sum(float(_loss(student, layer, b, unit, norm)) for b in batches))
     return SteeringVector(
@@ -140,9 +145,10 @@ def _batches(
         if not mask.any():
             raise SelectorError(f"Selector '{selector}' matches no token of example {number}.")
     share = 1.0 / sum(replies)
+    lengths = [len(row.ids) for row in rows]
     return [
         _work(student, rows, masks, chosen, len(promote), share)
-        for chosen in buckets([len(row.ids) for row in rows], token_budget)
+        for chosen in buckets(lengths, token_budget, one_length=student.recurrent)
     ]
 
 

@@ -28,7 +28,7 @@ from selfsteer.steering.formats.control_vector import (
     encode_control_vector,
 )
 from selfsteer.steering.formats.easysteer import steering_spec
-from selfsteer.steering.formats.foreign import Foreign, FormatWarning, read_bounded
+from selfsteer.steering.formats.foreign import Foreign, FormatWarning, read_bounded, shown
 from selfsteer.steering.formats.native import write_atomically
 from selfsteer.steering.formats.persona_vectors import decode_persona_vectors
 from selfsteer.steering.formats.steering_vectors import CLASSES, decode_steering_vectors
@@ -78,7 +78,8 @@ def import_vector(
 
     Raises:
         VectorError: an unknown format, a file that is damaged or unfit for the student, or residual
-            norms that lack a layer. A file of our own must be this student's.
+            norms that lack a layer. A file of our own must be this student's, and says its concept
+            and residual norms itself: another one of either is refused.
     """
     path = Path(path)
     data = read_bounded(path)
@@ -86,6 +87,7 @@ def import_vector(
     if format == NATIVE:
         vector = SteeringVector.from_bytes(data, str(path))
         vector.check_student(student)
+        _check_said(vector, concept, residual_norms, str(path))
         return vector
     if format not in _READERS:
         raise VectorError(
@@ -111,6 +113,25 @@ def import_vector(
             **found.notes,
         },
     )
+
+
+def _check_said(
+    vector: SteeringVector,
+    concept: str | None,
+    residual_norms: Mapping[int, float] | None,
+    source: str,
+) -> None:
+    """Refuse to call a vector of ours something else: its id covers what it says of itself."""
+    if concept is not None and concept != vector.concept:
+        raise VectorError(
+            f"{source} is a vector of our own, for the concept {shown(vector.concept)}, which is "
+            "part of its id; leave the concept out."
+        )
+    if residual_norms is not None and dict(residual_norms) != vector.residual_norms:
+        raise VectorError(
+            f"{source} is a vector of our own, whose residual norms are part of its id; leave them "
+            "out."
+        )
 
 
 def detect_format(data: bytes, source: str) -> str:

@@ -7,7 +7,8 @@ messages, the share of choices that come out right, and the rank correlation wit
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from selfsteer.errors import DatasetError
-from selfsteer.steering.encoding import Encoded, encode_turn
+from selfsteer.steering.encoding import Encoded, encode, encode_turn
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan
 from selfsteer.steering.prompts import Example, Message, Prompt
@@ -28,7 +29,10 @@ TURN = "last + response"
 
 @dataclass(frozen=True)
 class Condition:
-    """One way to tell the student of a user: a plan, messages that stand before, or both."""
+    """One way to tell the student of a user: a plan, messages that stand before, or both.
+
+    The oldest of the messages are left out where the student's context has no room for all.
+    """
 
     plan: Plan = field(default_factory=Plan.none)
     before: tuple[Message, ...] = ()
@@ -143,7 +147,36 @@ def _ranks(values: Sequence[float]) -> Tensor:
 
 
 def _row(student: Student, condition: Condition, words: str) -> Encoded:
-    return encode_turn(student, [*condition.before, Message(role="user", content=words)])
+    said = Message(role="user", content=words)
+
+    def row(before: tuple[Message, ...]) -> Encoded:
+        return encode_turn(student, [*before, said])
+
+    return row(_in_context(student, condition.before, lambda before: len(row(before).ids)))
+
+
+def _in_context(
+    student: Student,
+    before: tuple[Message, ...],
+    length: Callable[[tuple[Message, ...]], int],
+) -> tuple[Message, ...]:
+    """As much of a conversation as the student's context holds: the oldest messages are left out.
+
+    Messages of the system stay, and what is left begins with one of the user's, as chat templates
+    want it.
+
+    Args:
+        length: tokens of all that is read where a part of the conversation stands before.
+    """
+    limit = student.context_length
+    if limit is None or not before or length(before) <= limit:
+        return before
+    system = tuple(message for message in before if message.role == "system")
+    said = tuple(message for message in before if message.role != "system")
+    starts = [i for i, message in enumerate(said) if i and message.role == "user"]
+    parts = [(*system, *said[start:]) for start in starts]
+    first = bisect_left(parts, True, key=lambda part: length(part) <= limit)
+    return parts[first] if first < len(parts) else system
 
 
 def _total(scores: Sequence[Tensor]) -> Fit:
@@ -161,7 +194,7 @@ def _rewards(
     plans: list[Plan] = []
     for several, condition in zip(replies, conditions, strict=True):
         for prompt, reply in several:
-            told.append(Example(prompt=_told(condition.before, prompt), completion=reply))
+            told.append(_told(student, condition.before, prompt, reply))
             plain.append(Example(prompt=Prompt(messages=prompt), completion=reply))
             plans.append(condition.plan)
     scores = completion_logprobs(student, told + plain, plans + [Plan.none()] * len(plain))
@@ -170,5 +203,12 @@ def _rewards(
     return [[next(added) for _ in several] for several in replies]
 
 
-def _told(before: tuple[Message, ...], prompt: tuple[Message, ...]) -> Prompt:
-    return Prompt(messages=(*before, *prompt))
+def _told(
+    student: Student, before: tuple[Message, ...], prompt: tuple[Message, ...], reply: str
+) -> Example:
+    def example(before: tuple[Message, ...]) -> Example:
+        return Example(prompt=Prompt(messages=(*before, *prompt)), completion=reply)
+
+    return example(
+        _in_context(student, before, lambda part: len(encode(student, example(part)).ids))
+    )

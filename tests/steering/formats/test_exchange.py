@@ -170,6 +170,12 @@ def test_our_own_format_goes_through_unchanged(
     assert import_vector(path, student) == vector
     with pytest.raises(VectorError, match="leave the strength out"):
         export_vector(vector, path, strength=1.0)
+    said = {"concept": vector.concept, "residual_norms": vector.residual_norms}
+    assert import_vector(path, student, **said) == vector
+    with pytest.raises(VectorError, match=r"for the concept 'random \d', .* leave the concept out"):
+        import_vector(path, student, concept="kind")
+    with pytest.raises(VectorError, match="residual norms are part of its id; leave them out"):
+        import_vector(path, student, residual_norms={1: 1.0, 2: 1.0})
     with pytest.raises(VectorError, match="not from tiny-gpt2"):
         import_vector(path, build_student("gpt2"))
 

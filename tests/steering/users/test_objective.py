@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from selfsteer.errors import DatasetError
+from selfsteer.errors import DatasetError, StudentError
 from selfsteer.steering.encoding import encode_turn
+from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan
 from selfsteer.steering.prompts import Message
 from selfsteer.steering.users.history import Choice, History, Rated
@@ -20,6 +21,7 @@ from selfsteer.steering.users.objective import (
     TURN,
     Condition,
     Fit,
+    _rewards,
     fit_turns,
     preference_accuracy,
     rank_correlation,
@@ -51,6 +53,33 @@ def test_fits_are_sums_over_the_messages_of_each_user() -> None:
                 tokens += len(said)
             assert fit.tokens == tokens
             assert fit.nats == pytest.approx(nats, abs=1e-3)
+
+
+def test_the_oldest_of_what_stands_before_makes_room() -> None:
+    """As much is read as the context holds, from a message of the user's on."""
+    student = build_student("llama", max_position_embeddings=60)
+    system = Message(role="system", content="be")
+    said = [
+        Message(role=role, content=letter * 8) for letter in "abc" for role in ("user", "assistant")
+    ]
+    # A start token, 4 of the system, 10 a message, a turn mark and what is predicted.
+    for length, left in {14: said[2:], 15: said[4:], 34: said[4:], 35: [], 54: []}.items():
+        whole, part = (Condition(before=(system, *those)) for those in (said, left))
+        [[found, expected]] = fit_turns(student, [history("x" * length)], [[whole, part]])
+        assert found == expected
+    with pytest.raises(StudentError, match="has 61 tokens, but tiny-llama reads 60"):
+        fit_turns(student, [history("x" * 55)], [[whole]])
+    choice = Choice(ASKED, "x" * 10, "y" * 10, "")
+    rewards = [
+        preference_margin(student, choice, Condition(before=(system, *those)))
+        for those in (said, said[2:])
+    ]
+    assert rewards[0] == rewards[1]
+
+
+def preference_margin(student: Student, choice: Choice, condition: Condition) -> list[float]:
+    replies = [[(choice.prompt, choice.chosen), (choice.prompt, choice.rejected)]]
+    return _rewards(student, replies, [condition])[0]
 
 
 def test_what_stands_before_changes_the_fit_and_not_the_tokens() -> None:
