@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from selfsteer.steering.formats.exchange import export_vector as export_vector
     from selfsteer.steering.formats.exchange import import_vector as import_vector
     from selfsteer.steering.generate import generate as generate
+    from selfsteer.steering.generate_hf import steered_generate_hf as steered_generate_hf
     from selfsteer.steering.grammar import Grammar as Grammar
     from selfsteer.steering.model import Student as Student
     from selfsteer.steering.plan import Plan as Plan
@@ -52,6 +53,7 @@ _HOMES = {
     "optimise_vector": "steering.extraction.optimised",
     "resume_run": "agents.loop",
     "run_goal": "agents.loop",
+    "steered_generate_hf": "steering.generate_hf",
 }
 __all__ = sorted(_HOMES)
 
