@@ -1,9 +1,10 @@
 """`make conformance`: exact by our own measure, and the same numbers as other libraries.
 
 What needs no peer comes first: every family's steered generation against a forward without a cache,
-operators against their formulas, methods against a known truth. Each peer lives in a virtual environment of its own under `build/peers`, made on the first run. All
-of them get a tiny random Llama, texts and a vector as files, and leave tensors behind; the largest
-absolute difference to ours is what each bar shows.
+operators against their formulas, methods against a known truth. Each peer lives in a virtual
+environment of its own under `build/peers`, made on the first run. All of them get a tiny random
+Llama, texts and a vector as files, and leave tensors behind; the largest absolute difference to
+ours is what each bar shows.
 """
 
 from __future__ import annotations
