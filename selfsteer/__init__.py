@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from selfsteer.steering.capability import bundled_capability as bundled_capability
     from selfsteer.steering.datasets import ContrastiveDataset as ContrastiveDataset
     from selfsteer.steering.extraction.extract import extract_vector as extract_vector
+    from selfsteer.steering.extraction.optimise import optimise as optimise
     from selfsteer.steering.extraction.optimised import optimise_vector as optimise_vector
     from selfsteer.steering.formats.exchange import export_vector as export_vector
     from selfsteer.steering.formats.exchange import import_vector as import_vector
@@ -50,6 +51,7 @@ _HOMES = {
     "extract_vector": "steering.extraction.extract",
     "generate": "steering.generate",
     "import_vector": "steering.formats.exchange",
+    "optimise": "steering.extraction.optimise",
     "optimise_vector": "steering.extraction.optimised",
     "resume_run": "agents.loop",
     "run_goal": "agents.loop",

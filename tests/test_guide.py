@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from selfsteer.steering.extraction import registry
+from selfsteer.steering.extraction import optimise, registry
 from selfsteer.steering.operators import OPERATORS
 from selfsteer.steering.selectors.terms import NAMES
 
@@ -36,14 +36,15 @@ def test_the_examples_of_a_page_run(
     code = program(page.read_text(encoding="utf-8"))
     assert code.strip(), f"{page.name} shows nothing that runs"
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "_METHODS", dict(registry._METHODS))  # pages register methods
+    for module in (registry, optimise):  # pages register methods
+        monkeypatch.setattr(module, "_METHODS", dict(module._METHODS))
     exec(compile(code, str(page), "exec"), {"__name__": "guide"})
 
 
 @pytest.mark.parametrize(
     ("page", "names"),
     [
-        ("steering", registry._METHODS),
+        ("steering", [*registry._METHODS, *optimise._METHODS]),
         ("operators", OPERATORS),
         ("selectors", [*NAMES, "turn", "except", "id:"]),
     ],

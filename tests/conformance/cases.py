@@ -61,8 +61,8 @@ def _edit(
     strength: float,
 ) -> Edit:
     others = (other,) if 2 in OPERATORS[operator].vectors else ()
-    if operator == "erase":  # the point that stays
-        others = (other, vector)
+    if operator == "erase":  # what measures, and the point that stays
+        others = (vector + other, other)
     return Edit(vector, layers, strength, operator, SELECTOR, others=others)
 
 

@@ -85,8 +85,8 @@ class Erasure:
     @cached_property
     def id(self) -> str:
         """First 16 hex digits of the sha256 over the provenance and the numbers."""
-        record = [self.method, self.selector, self.concept, self.dataset_id]
-        record = [*record, self.student_fingerprint, list(self.layers), self.notes]
+        provenance = [self.method, self.selector, self.concept, self.dataset_id]
+        record = [*provenance, self.student_fingerprint, list(self.layers), self.notes]
         return content_id(record, (getattr(self.eraser, part) for part in _PARTS))
 
     def __eq__(self, other: object) -> bool:
