@@ -126,7 +126,7 @@ class Evaluated(Record):
 
     kind: Literal["evaluated"]
     round: int
-    stage: Literal["search", "refine", "finalists"]
+    stage: Literal["search", "refine", "finalists", "polish"]
     candidates: int
     best: CandidateResult
 

@@ -155,8 +155,8 @@ def _after_next_part(state: LoopState) -> str:
 
 
 def _after_judge(state: LoopState) -> str:
-    """A round goes on until its finalists are judged."""
-    return _unless_short("reflect" if state["stage"] == "finalists" else "plan_search")(state)
+    """A round goes on until its last looks are judged."""
+    return _unless_short("reflect" if state["settled"] else "plan_search")(state)
 
 
 def _after_reflect(state: LoopState, runtime: Runtime[Context]) -> str:

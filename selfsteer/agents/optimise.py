@@ -23,6 +23,7 @@ from selfsteer.agents.types import CandidateResult, CandidateSpec, SearchSpace, 
 GRID_STRENGTHS = 4
 ABLATE_STRENGTH = 1.0
 DOSES_BESIDE = (1 / 1.2, 1.0, 1.2)
+DOSES_BETWEEN = (1 / 1.1, 1.1)
 
 
 def first_batch(space: SearchSpace) -> list[CandidateSpec]:
@@ -110,12 +111,14 @@ def next_batch(
     return [spec for spec in dict.fromkeys(specs) if spec not in seen]
 
 
-def beside(space: SearchSpace, specs: Sequence[CandidateSpec]) -> list[CandidateSpec]:
-    """Each candidate at its own strength, a little less and a little more, as the space allows."""
+def beside(
+    space: SearchSpace, specs: Sequence[CandidateSpec], doses: Sequence[float] = DOSES_BESIDE
+) -> list[CandidateSpec]:
+    """Each candidate at multiples of its strength, as far as the space allows."""
     near = (
         _spec(space, spec.site, spec.layer, spec.operator, spec.strength * factor)
         for spec in specs
-        for factor in DOSES_BESIDE
+        for factor in doses
     )
     return list(dict.fromkeys(near))
 

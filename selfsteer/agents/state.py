@@ -30,12 +30,13 @@ class LoopState(TypedDict, total=False):
         turned_down: `Failure`s among the samples that were meant to be positive.
         evidence: `SiteEvidence` rows.
         space: `SearchSpace`.
-        stage: "search", "refine" or "finalists".
+        stage: "search", "refine", "finalists" or "polish".
         pending: `CandidateSpec`s to be evaluated next.
         replies_id: their replies, not judged yet.
         results: `CandidateResult`s of this round's search.
         refined: `CandidateResult`s of the second look.
-        finalists: `CandidateResult`s of the last look.
+        finalists: `CandidateResult`s of the last looks.
+        settled: the round's search is over.
         failures: `Failure`s of the best of them.
         history: `RoundSummary` of every round.
         decision: the last `Decision`.
@@ -70,6 +71,7 @@ class LoopState(TypedDict, total=False):
     results: list[dict[str, Any]]
     refined: list[dict[str, Any]]
     finalists: list[dict[str, Any]]
+    settled: bool
     failures: list[dict[str, Any]]
     history: list[dict[str, Any]]
     decision: dict[str, Any]
@@ -117,6 +119,7 @@ def fresh_search(number: int) -> LoopState:
         "results": [],
         "refined": [],
         "finalists": [],
+        "settled": False,
         "failures": [],
         "space": {},
     }

@@ -45,6 +45,7 @@ EFFORT = Effort(
     confirmation_samples=2,
     report_samples=8,
     finalist_capability=2,
+    polished=0,
 )
 
 

@@ -107,6 +107,23 @@ def test_what_was_measured_is_on_record(talker: Student, memory: Memory) -> None
     assert (turn.decision, turn.vector_id) == ("confirm", run.verdict["vector_id"])
 
 
+def test_a_round_without_a_good_finalist_looks_at_doses_between(
+    talker: Student, memory: Memory
+) -> None:
+    asked = settings(
+        thresholds=IMPOSSIBLE,
+        effort=EFFORT.model_copy(update={"polished": 1}),
+        budget=Budget(rounds=1),
+    )
+    run = run_goal(talker, Scripted(), memory, asked)
+    looked = memory.runs.candidates(run.id, "development")
+    assert [c.number for c in looked] == list(range(len(looked)))
+    stages = [c.details["stage"] for c in looked]
+    assert stages[-4:-2] == ["finalists"] * 2
+    assert stages[-2:] == ["polish"] * 2
+    assert {c.n for c in looked[-2:]} == {c.n for c in looked[-4:-2]}
+
+
 def test_splits_are_kept_apart(talker: Student, memory: Memory) -> None:
     run = run_goal(talker, Scripted(), memory, settings())
     probes = deal_few(3)

@@ -1,14 +1,16 @@
 """Choose what to evaluate next: a coarse grid, then TPE, then closer looks at the best.
 
 The looks halve in number and grow in probes (successive halving: Jamieson and Talwalkar, 2016).
+Where none of the last ones will do, the best get one more look at doses between those before.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from selfsteer.agents.context import Context
-from selfsteer.agents.optimise import beside, first_batch, next_batch
+from selfsteer.agents.optimise import DOSES_BETWEEN, beside, first_batch, next_batch
 from selfsteer.agents.policy import utility
 from selfsteer.agents.room import afford, confirmation_replies
 from selfsteer.agents.stages import stage_probes, stage_samples
@@ -21,6 +23,8 @@ from selfsteer.agents.types import (
     SiteEvidence,
 )
 from selfsteer.errors import ControllerError
+
+OF_ONE_PLACE = 2  # finalists
 
 
 def plan_search(state: LoopState, context: Context) -> LoopState:
@@ -69,16 +73,27 @@ def _closer_look(space: SearchSpace, state: LoopState, context: Context) -> Loop
     if state["stage"] == "search":
         best = _best(state["results"], effort.refined, context)
         return {"stage": "refine", "pending": _dump(beside(space, best))}
-    return {
-        "stage": "finalists",
-        "pending": _dump(_best(state["refined"], effort.finalists, context)),
-    }
+    if state["stage"] == "refine":
+        best = _best(state["refined"], effort.finalists, context, of_one_place=OF_ONE_PLACE)
+        return {"stage": "finalists", "pending": _dump(best)}
+    best = _best(state["finalists"], effort.polished, context)
+    return {"stage": "polish", "pending": _dump(beside(space, best, DOSES_BETWEEN))}
 
 
-def _best(rows: Sequence[object], count: int, context: Context) -> list[CandidateSpec]:
+def _best(
+    rows: Sequence[object], count: int, context: Context, of_one_place: int | None = None
+) -> list[CandidateSpec]:
+    """The best candidates, not more than `of_one_place` of one site and layer among them."""
     results = [CandidateResult.model_validate(row) for row in rows]
     results.sort(key=lambda result: utility(result, context.goal.thresholds), reverse=True)
-    return [result.spec() for result in results[:count]]
+    taken: Counter[tuple[str, int]] = Counter()
+    best: list[CandidateSpec] = []
+    for result in results:
+        place = (result.site, result.layer)
+        if of_one_place is None or taken[place] < of_one_place:
+            taken[place] += 1
+            best.append(result.spec())
+    return best[:count]
 
 
 def _open(state: LoopState, context: Context) -> LoopState:

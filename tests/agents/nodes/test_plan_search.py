@@ -15,7 +15,7 @@ from selfsteer.agents.types import CandidateResult, CandidateSpec, SearchSpace
 from selfsteer.errors import ControllerError
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
-from tests.agents.doubles import EASY, Scripted, settings
+from tests.agents.doubles import EASY, EFFORT, Scripted, settings
 from tests.agents.test_context import build
 from tests.agents.test_policy import evidence
 
@@ -57,6 +57,17 @@ def measured(pending: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def steered(layer: int, strength: float) -> CandidateSpec:
+    return CandidateSpec(site="reply", layer=layer, operator="add", strength=strength)
+
+
+SEARCHED: LoopState = {
+    **FRESH,
+    "space": SPACE.model_dump(),
+    "results": measured([steered(0, 0.4).model_dump()] * SPACE.trials),
+}
+
+
 def test_first_a_grid_then_batches_then_the_best_more_closely(
     memory: Memory, talker: Student
 ) -> None:
@@ -83,6 +94,39 @@ def test_first_a_grid_then_batches_then_the_best_more_closely(
     finalists = [CandidateSpec.model_validate(row) for row in state["pending"]]
     looked_at = [CandidateResult.model_validate(row) for row in state["refined"]]
     assert finalists == [result.spec() for result in ranked(looked_at)[:2]]
+
+
+def test_finalists_are_of_several_places(memory: Memory, talker: Student) -> None:
+    """Two at most of one site and layer, however good the others of it look."""
+    context = build(
+        memory, talker, Choosing(SPACE), settings(effort=EFFORT.model_copy(update={"finalists": 4}))
+    )
+    places = [(0, 0.5), (0, 0.6), (0, 0.7), (0, 0.8), (1, 0.5), (1, 0.6)]
+    specs = [steered(layer, strength) for layer, strength in places]
+    rows = measured([spec.model_dump() for spec in specs])
+    for row, steerability in zip(rows, (0.9, 0.89, 0.88, 0.87, 0.2, 0.1), strict=True):
+        row["steerability"] = steerability
+    state: LoopState = {**SEARCHED, "stage": "refine", "refined": rows}
+    update = plan_search(state, context)
+    assert update["stage"] == "finalists"
+    chosen = [CandidateSpec.model_validate(row) for row in update["pending"]]
+    assert chosen == [specs[0], specs[1], specs[4], specs[5]]
+
+
+def test_where_no_finalist_will_do_doses_between_are_looked_at(
+    memory: Memory, talker: Student
+) -> None:
+    context = build(
+        memory, talker, Choosing(SPACE), settings(effort=EFFORT.model_copy(update={"polished": 1}))
+    )
+    rows = measured([steered(1, 0.5).model_dump(), steered(0, 0.5).model_dump()])
+    rows[0]["steerability"], rows[1]["steerability"] = 0.9, 0.1
+    state: LoopState = {**SEARCHED, "stage": "finalists", "finalists": rows}
+    update = plan_search(state, context)
+    assert update["stage"] == "polish"
+    strengths = [row["strength"] for row in update["pending"]]
+    assert strengths == pytest.approx([0.5 / 1.1, 0.55], abs=1e-3)
+    assert {row["layer"] for row in update["pending"]} == {1}
 
 
 def ranked(results: list[CandidateResult]) -> list[CandidateResult]:
