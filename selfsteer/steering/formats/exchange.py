@@ -6,6 +6,7 @@
 | gguf | yes | yes | control vectors of llama.cpp and repeng |
 | steering-vectors | yes | no | its object, or the fields of it, from `torch.save` |
 | persona-vectors | yes | no | one tensor, a row for each hidden state, from `torch.save` |
+| aisteer360 | yes | no | its `.svec`, JSON with one direction for each layer |
 | easysteer | no | yes | a JSON spec, and a GGUF control vector beside it |
 """
 
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from selfsteer.errors import VectorError
 from selfsteer.steering.capture import capture
+from selfsteer.steering.formats.aisteer360 import decode_aisteer360
 from selfsteer.steering.formats.coefficients import as_added
 from selfsteer.steering.formats.control_vector import (
     FIRST_LAYER,
@@ -41,6 +43,7 @@ _READERS: dict[str, Callable[[bytes, str, int], Foreign]] = {
     "gguf": lambda data, source, _: decode_control_vector(data, source),
     "steering-vectors": decode_steering_vectors,
     "persona-vectors": decode_persona_vectors,
+    "aisteer360": lambda data, source, _: decode_aisteer360(data, source),
 }
 NATIVE = "selfsteer"
 READABLE = (NATIVE, *_READERS)
@@ -145,8 +148,11 @@ def detect_format(data: bytes, source: str) -> str:
     if data[:2] == b"PK":
         loaded = load_torch_file(data, source, CLASSES)
         return "persona-vectors" if isinstance(loaded, Tensor) else "steering-vectors"
-    if data[8:9] == b"{":
+    # The length before the header of safetensors ends in zeros, which text never holds.
+    if data[8:9] == b"{" and 0 in data[:8]:
         return NATIVE
+    if data[:64].lstrip().startswith(b"{"):
+        return "aisteer360"
     raise VectorError(
         f"{source} is in no format that can be read; these are {', '.join(READABLE)}."
     )
