@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-# Two for each attribute value; no word of them is one by which the grammar asks for the value.
+# Two for each attribute value; but for "no" and "old", no content word of them is one by which the
+# grammar asks for the value.
 PARAPHRASES: dict[str, tuple[str, str]] = {
     "cheerful": ("be chipper", "write like someone having the best day of their life"),
     "gloomy": ("sound cheerless", "come across as down in the dumps"),
