@@ -54,7 +54,7 @@ class StaleVector(Record):
 
 class Recalled(Record):
     """A remembered plan is tried; `run` is the one that met `goal` with it. It steers in one way,
-    or has `edits`."""
+    or has `edits`. Where it was found by meaning, `cosine` says how alike the two goals are."""
 
     kind: Literal["recalled"]
     goal: str
@@ -64,6 +64,7 @@ class Recalled(Record):
     operator: str | None = None
     strength: float | None = None
     edits: list[Step] = Field(default=[])
+    cosine: float | None = None
 
 
 class Composed(Record):

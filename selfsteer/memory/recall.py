@@ -13,6 +13,7 @@ from selfsteer.memory.records import Doubt, RecallHit, Remembered, to_json
 
 # What a reader sees of a row: the search columns stay inside.
 _COLUMNS = "id, run_id, vector_id, goal, plan, scores, fingerprint, supersedes, created"
+_THIS, _OTHERS = "fingerprint = :fingerprint", "fingerprint != :fingerprint"
 # A plan of a run that was made for a user is for that user's runs only.
 _OURS = (
     "NOT EXISTS (SELECT 1 FROM run_users AS theirs WHERE theirs.run_id = remembered.run_id "
@@ -146,13 +147,29 @@ class Recall:
             run_id: the run that asks; plans of runs that were made for a user are given to runs
                 for the same user only.
         """
-        return self._search(goal, "fingerprint = :fingerprint", fingerprint, limit, run_id)
+        return self._search(goal, _THIS, fingerprint, limit, run_id)
 
     def stale(
         self, goal: str, fingerprint: str, limit: int = 3, *, run_id: str | None = None
     ) -> list[RecallHit]:
         """Like :meth:`recall`, for plans of *other* students: to be named, never to be applied."""
-        return self._search(goal, "fingerprint != :fingerprint", fingerprint, limit, run_id)
+        return self._search(goal, _OTHERS, fingerprint, limit, run_id)
+
+    def recallable(
+        self, fingerprint: str, *, stale: bool = False, run_id: str | None = None
+    ) -> list[Remembered]:
+        """All that :meth:`recall` may find for this student, or :meth:`stale`, oldest first.
+
+        Args:
+            run_id: the run that asks, as in :meth:`recall`.
+        """
+        students = _OTHERS if stale else _THIS
+        rows = self._connection.query(
+            f"SELECT {_COLUMNS} FROM remembered WHERE {students} AND {_OURS} AND {_CURRENT} "
+            "ORDER BY id",
+            {"fingerprint": fingerprint, "asking": run_id},
+        )
+        return [Remembered.from_row(row) for row in rows]
 
     def _put(self, row: Mapping[str, Any]) -> None:
         """Add a row with the columns that it is searched by; the first one of a run stays."""

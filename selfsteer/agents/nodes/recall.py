@@ -21,6 +21,10 @@ def recall(state: LoopState, context: Context) -> LoopState:
     """Look for a remembered plan; `confirm` then tries it on probes of its own.
 
     A plan that has not all the words of the goal gives way to several that have them together.
+    Where words find nothing, an encoder may find a goal that means the same.
+
+    Raises:
+        EncoderError: there is an encoder, and it cannot be loaded.
     """
     start: LoopState = {
         "run_id": context.run_id,
@@ -39,7 +43,9 @@ def recall(state: LoopState, context: Context) -> LoopState:
     best = _best(hits, context)
     found = None if best is not None and best.coverage == 1 else _together(hits, context)
     if found is None and best is not None:
-        found = _alone(best, context)
+        found = _alone(best.remembered, context, exact=best.exact)
+    if found is None:
+        found = _alike(context)
     return start if found is None else start | {"recalled": found.model_dump(mode="json")}
 
 
@@ -47,11 +53,12 @@ def _name_stale(context: Context) -> None:
     for stale in context.memory.stale(
         context.goal.text, context.student.fingerprint, limit=1, run_id=context.run_id
     ):
-        context.emit(
-            "stale_vector",
-            "recall/stale",
-            {"vector": stale.remembered.vector_id, "goal": stale.remembered.goal},
-        )
+        _tell_stale(stale.remembered, context)
+
+
+def _tell_stale(found: Remembered, context: Context) -> None:
+    named = {"vector": found.vector_id, "goal": found.goal}
+    context.emit("stale_vector", "recall/stale", named)
 
 
 def _best(hits: Sequence[RecallHit], context: Context) -> RecallHit | None:
@@ -65,11 +72,27 @@ def _best(hits: Sequence[RecallHit], context: Context) -> RecallHit | None:
     return max(able, key=lambda hit: hit.coverage, default=None)
 
 
-def _alone(hit: RecallHit, context: Context) -> Recollection:
-    found = hit.remembered
+def _alike(context: Context) -> Recollection | None:
+    """The plan whose goal is the likest in meaning, if one can be tried; else a stale one is named,
+    unless words named one."""
+    if context.meaning is None:
+        return None
+    goal = context.goal.text
+    asked = (context.memory, goal, context.student.fingerprint)
+    for hit in context.meaning.recall(*asked, limit=MOST_HITS, run_id=context.run_id):
+        if _usable(hit.remembered, goal, context):
+            return _alone(hit.remembered, context, exact=False, cosine=round(hit.cosine, 3))
+    for stale in context.meaning.stale(*asked, limit=1, run_id=context.run_id):
+        _tell_stale(stale.remembered, context)
+    return None
+
+
+def _alone(found: Remembered, context: Context, *, exact: bool, **why: float) -> Recollection:
     steps = steps_of_plan(found.plan)
-    context.emit("recalled", "recall", {"goal": found.goal, "run": found.run_id, **told(steps)})
-    return Recollection(ids=(found.id,), runs=(found.run_id,), exact=hit.exact, edits=steps)
+    context.emit(
+        "recalled", "recall", {"goal": found.goal, "run": found.run_id, **told(steps), **why}
+    )
+    return Recollection(ids=(found.id,), runs=(found.run_id,), exact=exact, edits=steps)
 
 
 def _together(hits: Sequence[RecallHit], context: Context) -> Recollection | None:
