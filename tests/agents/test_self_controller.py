@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from selfsteer.agents.judges.yes_no import yes_no_verdicts
-from selfsteer.agents.policy import next_action, search_space
+from selfsteer.agents.policy import next_action
+from selfsteer.agents.search_spaces import search_space
 from selfsteer.agents.self_controller import SelfController
 from selfsteer.agents.types import Goal, Sample
 from selfsteer.steering.model import Student

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import torch
 
+from selfsteer.agents.student_text import on_one_line
 from selfsteer.agents.types import Goal, Sample, Verdict
 from selfsteer.errors import StudentError
 from selfsteer.steering.generate import Generation, generate
@@ -23,6 +24,8 @@ from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Prompt
 
 QUESTION = "Text: {reply}\nRequest: {goal}\nDoes it fit?"
+WITH_RUBRIC = "Text: {reply}\nRequest: {goal}\nHow to tell: {rubric}\nDoes it fit?"
+LONGEST_RUBRIC = 1_500  # characters: it is read with every reply
 REASON_TOKENS = 24
 _ANSWER = re.compile(r"\b(?:yes|no)\b", re.IGNORECASE)
 
@@ -34,23 +37,27 @@ class Answers(NamedTuple):
     no: tuple[int, ...]
 
 
-def yes_no_verdicts(student: Student, goal: Goal, samples: Sequence[Sample]) -> list[Verdict]:
+def yes_no_verdicts(
+    student: Student, goal: Goal, samples: Sequence[Sample], *, by_rubric: bool = False
+) -> list[Verdict]:
     """P(yes) / (P(yes) + P(no)) of the unsteered student for every reply, drawn towards a half.
 
     The score is 1/2 + P(what is said before the answer) * (P(yes) / (P(yes) + P(no)) - 1/2), so
     it is on the side of the likelier answer. Identical replies are asked about once. An empty reply
-    fits no request. An answer counts by its first token.
+    fits no request. An answer counts by its first token. A reply is asked about on one line, so
+    that none can bring a request or a question of its own.
 
     Args:
         student: the model that judges; its hooks are off.
         goal: what was asked for.
         samples: the replies.
+        by_rubric: tell the student the goal's rubric too, where there is one.
 
     Raises:
         StudentError: the student's tokenizer begins both answers with the same token.
     """
     replies = sorted({sample.reply for sample in samples if sample.reply.strip()})
-    prompts = [Prompt.chat(QUESTION.format(reply=reply, goal=goal.text)) for reply in replies]
+    prompts = [Prompt.chat(question(student, goal, reply, by_rubric)) for reply in replies]
     answers = answer_tokens(student)
     reasoned = generate(
         student,
@@ -64,6 +71,14 @@ def yes_no_verdicts(student: Student, goal: Goal, samples: Sequence[Sample]) -> 
         for reply, said in zip(replies, reasoned, strict=True)
     }
     return [Verdict(score=scores.get(sample.reply, 0.0)) for sample in samples]
+
+
+def question(student: Student, goal: Goal, reply: str, by_rubric: bool = False) -> str:
+    """What the student is asked about a reply."""
+    text = on_one_line(student, reply)
+    rubric = on_one_line(student, goal.rubric)[:LONGEST_RUBRIC].strip() if by_rubric else ""
+    form = WITH_RUBRIC if rubric else QUESTION
+    return form.format(reply=text, goal=goal.text, rubric=rubric)
 
 
 def answer_tokens(student: Student) -> Answers:
