@@ -84,9 +84,8 @@ def _usable(student: Student, goal: Goal, found: Contrast) -> Written:
     """What is left without repetitions, empty lines, and the same words on both sides."""
     positive = _different(student, found.positive, [goal.text])
     if len(positive) < LEAST_WRITTEN:
-        return Written(
-            problem=f"only {len(positive)} of {len(found.positive)} say different things"
-        )
+        told = f"only {len(positive)} of {len(found.positive)} sentences were different and new"
+        return Written(problem=told)
     negative = _different(student, found.negative, [goal.text, *positive])
     return Written(positive=tuple(positive), negative=tuple(negative))
 

@@ -93,8 +93,9 @@ class SelfController:
             told = f"{spec.reason} In fixed wordings, because the student wrote none: "
             return spec.model_copy(update={"reason": f"{told}{written.problem}."})
         own = (spec.positive[0], *written.positive)
+        missing = max(0, len(VARIANTS) - len(own))
         update = {
-            "positive": (*own, *spec.positive[1 : 1 + len(VARIANTS) - len(own)]),
+            "positive": (*own, *spec.positive[1 : 1 + missing]),
             "negative": (*spec.negative, *written.negative),
             "reason": f"{spec.reason} Instructions are also in the student's own words.",
         }
