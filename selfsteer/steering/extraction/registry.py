@@ -51,6 +51,9 @@ _WITH_DESIGN: dict[str, Callable[[ContrastiveActivations, Design], Tensor]] = {
     "factorial": factorial,
 }
 
+# Methods that need the means of the two sides and nothing else.
+OF_MEANS = frozenset({"mean_difference"})
+
 _OF_MOMENTS: dict[str, Callable[[ContrastiveMoments], Tensor]] = {
     "mean_difference": mean_difference_of_moments,
     "lda": lda_of_moments,
