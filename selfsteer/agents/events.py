@@ -140,7 +140,7 @@ class Reflected(Decision):
 
 
 class RanOut(Decision):
-    """A limit of the budget ended the search."""
+    """A limit of the budget, or rounds that brought nothing, ended the search."""
 
     kind: Literal["ran_out"]
 

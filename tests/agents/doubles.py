@@ -49,9 +49,9 @@ EFFORT = Effort(
 )
 
 
-def build_talker(bias: float = 12.0) -> Student:
+def build_talker(bias: float = 12.0, **config: Any) -> Student:
     """A random student that writes a few letters and stops: an output bias sees to that."""
-    student = build_student("llama")
+    student = build_student("llama", **config)
     model: Any = student.model
     head = nn.Linear(student.d_model, model.config.vocab_size, bias=True)
     with torch.no_grad():

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import torch
 
+from selfsteer.agents.student_text import on_one_line
 from selfsteer.agents.types import Goal, Sample, Verdict
 from selfsteer.errors import StudentError
 from selfsteer.steering.generate import Generation, generate
@@ -28,6 +29,8 @@ from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Prompt
 
 QUESTION = "Text: {reply}\nRequest: {goal}\nDoes it fit?"
+WITH_RUBRIC = "Text: {reply}\nRequest: {goal}\nHow to tell: {rubric}\nDoes it fit?"
+LONGEST_RUBRIC = 1_500  # characters: it is read with every reply
 REASON_TOKENS = 24
 _ANSWER = re.compile(r"\b(?:yes|no)\b", re.IGNORECASE)
 _BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+|(?<=[\u3002\uff01\uff1f])")  # and CJK stops
@@ -40,22 +43,28 @@ class Answers(NamedTuple):
     no: tuple[int, ...]
 
 
-def yes_no_verdicts(student: Student, goal: Goal, samples: Sequence[Sample]) -> list[Verdict]:
+def yes_no_verdicts(
+    student: Student, goal: Goal, samples: Sequence[Sample], *, by_rubric: bool = False
+) -> list[Verdict]:
     """P(yes) / (P(yes) + P(no)) of the unsteered student for every reply, drawn towards a half.
 
     The score is 1/2 + P(what is said before the answer) * (P(yes) / (P(yes) + P(no)) - 1/2), so
     it is on the side of the likelier answer; above a half, it is the lower one of two readings, of
     which the second has the sentences in the opposite order. Identical replies are asked about
-    once. An empty reply fits no request. An answer counts by its first token.
+    once. An empty reply fits no request. An answer counts by its first token. A reply is asked
+    about on one line, so that none can bring a request or a question of its own.
 
     Args:
         student: the model that judges; its hooks are off.
         goal: what was asked for.
         samples: the replies.
+        by_rubric: tell the student the goal's rubric too, where there is one.
 
     Raises:
         StudentError: the student's tokenizer begins both answers with the same token.
     """
+    if not by_rubric:
+        goal = goal.model_copy(update={"rubric": ""})
     replies = {sample.reply for sample in samples if sample.reply.strip()}
     scores = _scores(student, goal, replies)
     again = {reply: turned(reply) for reply in replies if scores[reply] > 0.5}
@@ -74,7 +83,7 @@ def turned(text: str) -> str:
 def _scores(student: Student, goal: Goal, texts: Set[str]) -> dict[str, float]:
     """Each text's score from one reading."""
     replies = sorted(texts)
-    prompts = [Prompt.chat(QUESTION.format(reply=reply, goal=goal.text)) for reply in replies]
+    prompts = [Prompt.chat(question(student, goal, reply)) for reply in replies]
     answers = answer_tokens(student)
     reasoned = generate(
         student,
@@ -87,6 +96,13 @@ def _scores(student: Student, goal: Goal, texts: Set[str]) -> dict[str, float]:
         reply: _weigh(said, place_of_answer(student, said), len(answers.yes))
         for reply, said in zip(replies, reasoned, strict=True)
     }
+
+
+def question(student: Student, goal: Goal, reply: str) -> str:
+    """What the student is asked about a reply, by the goal's rubric where it has one."""
+    rubric = on_one_line(student, goal.rubric)[:LONGEST_RUBRIC].strip()
+    form = WITH_RUBRIC if rubric else QUESTION
+    return form.format(reply=on_one_line(student, reply), goal=goal.text, rubric=rubric)
 
 
 def answer_tokens(student: Student) -> Answers:

@@ -20,7 +20,7 @@ from selfsteer.steering.generate import Generation, generate
 from selfsteer.steering.prompts import Example, Prompt
 
 MIN_PAIRS = 8
-SHOWN = 4  # of the samples that are turned down
+SHOWN = 4  # of the samples of a side that are turned down
 SIDES = ("positive", "negative")
 
 
@@ -45,7 +45,7 @@ def collect(state: LoopState, context: Context) -> LoopState:
         "replies": len(SIDES) * count,
     }
     with keeping_account(spent):
-        (positives, turned_down), (negatives, _) = (
+        (positives, turned_down), (negatives, strays) = (
             _confirmed(context, side, replies[side]) for side in SIDES
         )
     found = _pair(positives, negatives)
@@ -71,6 +71,7 @@ def collect(state: LoopState, context: Context) -> LoopState:
         "dataset_id": dataset_id,
         "pairs": counts,
         "turned_down": [failure.model_dump() for failure in turned_down[:SHOWN]],
+        "strays": [failure.model_dump() for failure in strays[:SHOWN]],
         "spent": spent,
         # Without pairs for a part the round is over, and what follows is about the whole goal.
         **({"part": None} if dataset_id is None else {}),
