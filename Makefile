@@ -67,6 +67,7 @@ bench-memory: $(RUNTIME) ## how fast memory is with 100,000 vectors, and what it
 
 experiments: $(DEV) ## the studies of the project's questions, with their bars and pages in build/
 	mkdir -p build
+	$(BIN)/selfsteer experiment spread --out build
 	$(BIN)/selfsteer experiment user-vectors --out build $(ARGS)
 
 conformance: $(DEV) ## exact for every family, and the same numbers as other libraries

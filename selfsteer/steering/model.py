@@ -194,6 +194,20 @@ class Student:
         return int(limit) if limit else None
 
     @cached_property
+    def reach(self) -> int | None:
+        """How many tokens a token can be told by, itself included, through all blocks.
+
+        With a sliding window of w at each of n blocks what is further back than n (w - 1) tokens
+        cannot matter; None where a block looks back without a window, or the model does not say.
+        """
+        config = text_config(self.model)
+        window = getattr(config, "sliding_window", None)
+        kinds = set(getattr(config, "layer_types", None) or ["sliding_attention"])
+        if not window or kinds != {"sliding_attention"}:
+            return None
+        return self.n_layers * (int(window) - 1) + 1
+
+    @cached_property
     def forward_arguments(self) -> frozenset[str]:
         """Names that the model's forward takes: families differ in which they know."""
         return frozenset(inspect.signature(self.model.forward).parameters)

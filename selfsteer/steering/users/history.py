@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from selfsteer.errors import DatasetError
@@ -110,6 +110,36 @@ class History:
     def latest(self, turns: int) -> History:
         """The same with the last ``turns`` messages only."""
         return replace(self, turns=self.turns[len(self.turns) - turns :] if turns else ())
+
+    def newest(self, most: int) -> History:
+        """The newest ``most`` of each kind."""
+        return History(self.turns[-most:], self.choices[-most:], self.ratings[-most:])
+
+    def halves(self) -> tuple[History, History]:
+        """The older half of each kind, and the newer one; the one in the middle is older."""
+        turns, choices, ratings = (
+            (len(kind) + 1) // 2 for kind in (self.turns, self.choices, self.ratings)
+        )
+        return (
+            History(self.turns[:turns], self.choices[:choices], self.ratings[:ratings]),
+            History(self.turns[turns:], self.choices[choices:], self.ratings[ratings:]),
+        )
+
+    def parted(self, sources: Collection[str]) -> tuple[History, History]:
+        """What comes from these observations, and what does not; the turns keep their context."""
+        known = frozenset(sources)
+        return (
+            History(
+                tuple(one for one in self.turns if one.source in known),
+                tuple(one for one in self.choices if one.source in known),
+                tuple(one for one in self.ratings if one.source in known),
+            ),
+            History(
+                tuple(one for one in self.turns if one.source not in known),
+                tuple(one for one in self.choices if one.source not in known),
+                tuple(one for one in self.ratings if one.source not in known),
+            ),
+        )
 
     def split(self, turns: int) -> tuple[History, History]:
         """The first ``turns`` messages to learn from, and the others to judge by.

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from selfsteer.agents.users import deriving
-from selfsteer.agents.users.deriving import derive_user, review_user
+from selfsteer.agents.users.deriving import derivable, derive_user, review_user
 from selfsteer.agents.users.explaining import explain_version
+from selfsteer.agents.users.histories import history_of
 from selfsteer.agents.users.learning import KIND
 from selfsteer.errors import DatasetError, UserError
 from selfsteer.memory.check import check
 from selfsteer.memory.store import Memory
-from selfsteer.memory.users import Acceptance
+from selfsteer.memory.users import Acceptance, Preference
 from selfsteer.pocket.users import simulate
 from selfsteer.steering.users.derivation.registry import METHODS, derive
+from selfsteer.steering.users.dose import user_plan
 from selfsteer.steering.vectors import SteeringVector
 from tests.agents.users.conftest import Put, observed
 from tests.known import pocket, pocket_known
@@ -68,12 +71,86 @@ def test_a_vector_that_stops_predicting_is_retired(memory: Memory, put: Put) -> 
     first = derive_user(memory, pocket(), pocket_known(), "eve").version
     memory.users.put_in_use(first.id, {}, "as it were")
     assert review_user(memory, pocket(), pocket_known(), "eve") is None
+    time.sleep(0.002)  # what came since is told by the millisecond
     put("eve", 22, kind="adversarial")
     reviewed = review_user(memory, pocket(), pocket_known(), "eve")
     assert reviewed is not None
     assert reviewed[0].status == "retired"
     assert reviewed[1].gain < 0
     assert memory.users.current("eve", pocket().fingerprint) is None
+
+
+def test_evidence_is_what_was_read_and_what_chose_the_dose(memory: Memory, put: Put) -> None:
+    put("ann", 24)
+    kinds = {one.id: one.observation.kind for one in memory.users.observations("ann")}
+
+    def read(method: str) -> set[str]:
+        version = derive_user(memory, pocket(), pocket_known(), "ann", method=method).version
+        return {kinds[name] for name in version.evidence}
+
+    assert read("predictive") == {"message"}
+    # A dose of choices is chosen by messages where there are some.
+    assert read("preference") == {"preference", "rating", "message"}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "measure", "judged"),
+    [
+        (("preference", "rating"), "choices", 5),
+        (("rating",), "ratings", 5),
+        (("message", "preference", "rating"), "messages", 10),
+    ],
+)
+def test_users_are_judged_by_what_they_gave(
+    memory: Memory, kinds: tuple[str, ...], measure: str, judged: int
+) -> None:
+    [user] = simulate(1, seed=26)
+    memory.users.add("ann")
+    memory.users.observe("ann", [one for one in observed(user) if one.kind in kinds])
+    found = derive_user(memory, pocket(), pocket_known(), "ann", method="preference")
+    assert found.verdict is not None
+    assert (found.verdict.measure, found.verdict.judged) == (measure, judged)
+    assert found.version.scores["measure"] == measure
+    assert found.version.status == ("in_use" if found.verdict.better else "held")
+
+
+def test_choices_alone_can_put_a_vector_in_use(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who likes one reply, against a population's vector that likes the other."""
+    [user] = simulate(1, seed=27)
+    choices = [
+        Preference(
+            session="liked",
+            order=n,
+            source="api",
+            prompt=[{"role": "user", "content": liked.prompt}],
+            chosen=user.liked[0].chosen,
+            rejected=user.liked[0].rejected,
+        )
+        for n, liked in enumerate(user.liked)
+    ]
+    memory.users.add("ann")
+    memory.users.observe("ann", choices)
+    own = derive(
+        "preference", pocket(), history_of(memory.users.observations("ann")), pocket_known()
+    )
+    monkeypatch.setattr(deriving, "population_plan", lambda _: user_plan(-1.0 * own))
+    found = derive_user(memory, pocket(), pocket_known(), "ann", method="preference")
+    assert found.verdict is not None
+    assert (found.verdict.measure, found.verdict.gain) == ("choices", 1.0)
+    assert found.version.status == "in_use"
+    assert "share of choices right over the population, on 5 choices" in found.version.reason
+
+
+def test_a_method_that_needs_messages_is_refused_before_anything_is_learned(
+    memory: Memory,
+) -> None:
+    [user] = simulate(1, seed=26)
+    memory.users.add("ann")
+    memory.users.observe("ann", [one for one in observed(user) if one.kind == "rating"])
+    with pytest.raises(DatasetError, match="preference would do"):
+        derivable(memory, "ann", "predictive", None)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -14,7 +14,8 @@ from selfsteer.errors import DatasetError
 from selfsteer.steering.encoding import encode_turn
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan
-from selfsteer.steering.prompts import Message
+from selfsteer.steering.prompts import Example, Message, Prompt
+from selfsteer.steering.scoring import completion_logprobs
 from selfsteer.steering.users.history import Choice, History, Rated
 from selfsteer.steering.users.objective import (
     NOTHING,
@@ -22,10 +23,10 @@ from selfsteer.steering.users.objective import (
     Condition,
     Fit,
     _rewards,
+    choice_scores,
     fit_turns,
-    preference_accuracy,
     rank_correlation,
-    rating_correlation,
+    rating_rewards,
 )
 from tests.steering.students import build_student, build_vector, reference_logits
 
@@ -94,7 +95,7 @@ def test_gain_is_in_bits_per_token() -> None:
 
 def test_a_condition_that_adds_nothing_prefers_nothing() -> None:
     user = History(choices=(Choice(ASKED, "yes", "no"), Choice(ASKED, "a", "b")))
-    assert preference_accuracy(STUDENT, [user], [NOTHING]) == [0.5]
+    assert choice_scores(STUDENT, [user], [[NOTHING]]) == [[[0.5, 0.5]]]
 
 
 def test_turning_a_vector_round_turns_its_preferences_round() -> None:
@@ -102,23 +103,38 @@ def test_turning_a_vector_round_turns_its_preferences_round() -> None:
     user = History(choices=choices)
     vector = build_vector(STUDENT)
     plans = [Plan.single(vector, 1, dose, selector=TURN) for dose in (1e-3, -1e-3)]
-    [one], [other] = (preference_accuracy(STUDENT, [user], [Condition(p)]) for p in plans)
-    assert one + other == pytest.approx(1.0)
+    [[nothing, one, other]] = choice_scores(
+        STUDENT, [user], [[NOTHING, *(Condition(plan) for plan in plans)]]
+    )
+    assert nothing == [0.5] * 3
+    assert [a + b for a, b in zip(one, other, strict=True)] == [1.0] * 3
 
 
 def test_ratings_are_correlated_with_what_the_condition_adds() -> None:
     ratings = tuple(Rated(ASKED, reply, number) for number, reply in enumerate(("a", "bb", "cd")))
-    [found] = rating_correlation(STUDENT, [History(ratings=ratings)], [NOTHING])
-    assert found == 0.0
+    plan = Plan.single(build_vector(STUDENT), 1, 0.7, selector=TURN)
+    [[told, nothing]] = rating_rewards(
+        STUDENT, [History(ratings=ratings)], [[Condition(plan), NOTHING]]
+    )
+    assert nothing == [0.0] * 3
+    for rated, added in zip(ratings, told, strict=True):
+        example = Example(prompt=Prompt(messages=ASKED), completion=rated.reply)
+        steered, plain = (
+            float(completion_logprobs(STUDENT, [example], [one])[0].double().sum())
+            for one in (plan, Plan.none())
+        )
+        assert added == pytest.approx(steered - plain, abs=1e-3)
 
 
 @pytest.mark.parametrize(
     "call",
     [
         lambda: fit_turns(STUDENT, [History()], [[NOTHING]]),
-        lambda: preference_accuracy(STUDENT, [History()], [NOTHING]),
-        lambda: rating_correlation(
-            STUDENT, [History(ratings=(Rated(ASKED, "a", 1.0), Rated(ASKED, "b", 1.0)))], [NOTHING]
+        lambda: choice_scores(STUDENT, [History()], [[NOTHING]]),
+        lambda: rating_rewards(
+            STUDENT,
+            [History(ratings=(Rated(ASKED, "a", 1.0), Rated(ASKED, "b", 1.0)))],
+            [[NOTHING]],
         ),
     ],
 )
