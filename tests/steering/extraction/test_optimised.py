@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -84,8 +86,15 @@ def test_the_same_examples_give_the_same_vector(student: Student) -> None:
 @pytest.mark.parametrize("family", ["mamba", "jamba"])
 def test_recurrent_students_see_no_pads(family: str) -> None:
     student = family_student(family)
-    found = optimise_vector(student, PROMOTE, SUPPRESS, layer=1, concept="abc", steps=1).notes
+    told: list[dict[str, Any]] = []
+    with student.model.register_forward_pre_hook(
+        lambda _m, _a, kwargs: told.append(kwargs), with_kwargs=True
+    ):
+        found = optimise_vector(student, PROMOTE, SUPPRESS, layer=1, concept="abc", steps=1).notes
     assert found["loss_before"] == pytest.approx(loss_of(student, Plan.none()), rel=1e-4)
+    scored = [kwargs for kwargs in told if "attention_mask" in kwargs]
+    assert len({kwargs["input_ids"].shape[1] for kwargs in scored}) == 3
+    assert all(kwargs["attention_mask"] is None for kwargs in scored)
 
 
 def test_where_nothing_can_change_the_loss_it_is_said(student: Student) -> None:
