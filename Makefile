@@ -70,7 +70,7 @@ experiments: $(DEV) ## the studies of the project's questions, with their bars a
 	$(BIN)/selfsteer experiment spread --out build
 	$(BIN)/selfsteer experiment user-vectors --out build $(ARGS)
 
-conformance: $(DEV) ## the same numbers as other libraries, each in an environment of its own
+conformance: $(DEV) ## exact for every family, and the same numbers as other libraries
 	$(BIN)/python -m tests.conformance $(ARGS)
 
 clean: ## remove build products and caches, not the environment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -25,3 +26,18 @@ class AppSettings(BaseSettings):
     dtype: str = "float32"
     model: str | None = None
     base_url: str | None = None
+
+
+class MeaningSettings(BaseSettings):
+    """Read from `SELFSTEER_ENCODER` and `SELFSTEER_LEAST_COSINE`.
+
+    Attributes:
+        encoder: the sentence encoder by which goals are recalled that mean the same; a folder, or
+            a hub name. None leaves recall to words.
+        least_cosine: from which two goals may mean the same, by this encoder.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SELFSTEER_")
+
+    encoder: str | None = Field(default=None, min_length=1)
+    least_cosine: float | None = Field(default=None, ge=-1, le=1)

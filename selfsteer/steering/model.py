@@ -123,6 +123,11 @@ class Student:
         """Width of the residual stream."""
         return int(text_config(self.model).hidden_size)
 
+    @cached_property
+    def n_parameters(self) -> int:
+        """Number of parameters; those that are tied count once."""
+        return int(self.model.num_parameters())
+
     @property
     def device(self) -> torch.device:
         """Where token ids go in."""

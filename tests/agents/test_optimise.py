@@ -11,9 +11,11 @@ from selfsteer.agents.optimise import (
     GRID_STRENGTHS,
     beside,
     first_batch,
+    new_ground,
     next_batch,
+    within,
 )
-from selfsteer.agents.policy import search_space
+from selfsteer.agents.search_spaces import search_space
 from selfsteer.agents.sites import SITES
 from selfsteer.agents.types import CandidateResult, CandidateSpec, SearchSpace, Thresholds
 from tests.agents.test_policy import evidence, summary
@@ -158,3 +160,49 @@ def test_a_closer_look_takes_doses_on_both_sides_within_the_space() -> None:
         SPACE.high,
     ]
     assert beside(SPACE, [middle, middle]) == beside(SPACE, [middle])
+
+
+def test_ground_that_was_searched_is_not_searched_again() -> None:
+    grid = [measured(spec) for spec in first_batch(SPACE)]
+    assert new_ground(SPACE, grid) == []
+    assert new_ground(SPACE, []) == first_batch(SPACE)
+    wider = SPACE.model_copy(
+        update={"layers": (0, 1, 2, 3, 4), "low": 0.2, "high": 2.7, "trials": 60}
+    )
+    new = new_ground(wider, grid)
+    assert [s for s in new if s.layer == 4] == [s for s in first_batch(wider) if s.layer == 4]
+    old = [spec for spec in new if spec.layer < 4]
+    assert {spec.operator for spec in old} == {"add"}
+    assert all(spec.strength < SPACE.low or spec.strength > SPACE.high for spec in old)
+    assert {spec.layer for spec in old} == {0, 1, 2, 3}
+
+
+def test_results_outside_a_space_are_left_out() -> None:
+    space = SPACE.model_copy(update={"layers": (1, 2), "low": 0.5, "high": 1.0})
+    rows = [
+        measured(candidate(operator, layer, strength))
+        for operator, layer, strength in (
+            ("add", 1, 0.5),
+            ("add", 1, 0.4),
+            ("add", 2, 1.0),
+            ("add", 2, 1.1),
+            ("add", 3, 0.7),
+            ("ablate", 1, 1.0),
+            ("ablate", 1, 0.3),
+        )
+    ]
+    assert within(space, rows) == [rows[0], rows[2], rows[5]]
+    only = space.model_copy(update={"operators": ("add",)})
+    assert within(only, rows) == [rows[0], rows[2]]
+    other = space.model_copy(update={"sites": ("start",)})
+    assert within(other, rows) == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(spaces(), spaces())
+def test_a_search_can_go_on_from_any_other(before: SearchSpace, space: SearchSpace) -> None:
+    known = within(space, [measured(spec) for spec in first_batch(before)])
+    assert all(inside(spec, space) for spec in new_ground(space, known))
+    if known:
+        batch = next_batch(space, known, THRESHOLDS, count=3, seed=0)
+        assert not set(batch) & {result.spec() for result in known}

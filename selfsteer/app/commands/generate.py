@@ -9,7 +9,7 @@ import typer
 from selfsteer.app import options
 from selfsteer.app.edits import steering_edit
 from selfsteer.app.loading import load_student
-from selfsteer.app.output import clean, print_json, stdout
+from selfsteer.app.output import clean, is_text, print_json, stdout
 from selfsteer.errors import PlanError
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ def generate(
     """Let a student answer one prompt."""
     if not prompt.strip():
         raise PlanError("The prompt is empty; say something to the student.")
+    if not (is_text(prompt) and is_text(system or "")):
+        raise PlanError("The prompt or the system message is not UTF-8; write them in UTF-8.")
     from selfsteer.app.serving import plan_for_user
     from selfsteer.steering.generate import generate as reply_to
     from selfsteer.steering.plan import Plan

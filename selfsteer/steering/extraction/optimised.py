@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from selfsteer.errors import DatasetError, PlanError, SelectorError
+from selfsteer.errors import DatasetError, PlanError, SelectorError, VectorError
 from selfsteer.steering import forward
 from selfsteer.steering.batching import Batch, buckets, pad
 from selfsteer.steering.capture import capture
@@ -90,6 +90,11 @@ def optimise_vector(
         descent.step()
         with torch.no_grad():
             unit *= min(1.0, bound / max(float(unit.norm()), 1e-12))
+    if not unit.any():
+        raise VectorError(
+            f"Nothing that is added at layer {layer} to the tokens of {selector!r} changes how "
+            "likely the completions are; select tokens before those that are to be said."
+        )
     with torch.no_grad():
         losses.append(sum(float(_loss(student, layer, b, unit, norm)) for b in batches))
     return SteeringVector(
@@ -148,9 +153,10 @@ def _batches(
             raise SelectorError(f"Selector '{selector}' matches no token of example {number}.")
     total = sum(weight * reply for weight, reply in zip(weights, replies, strict=True))
     shares = [weight / total for weight in weights]
+    lengths = [len(row.ids) for row in rows]
     return [
         _work(student, rows, masks, chosen, len(promote), shares)
-        for chosen in buckets([len(row.ids) for row in rows], token_budget)
+        for chosen in buckets(lengths, token_budget, one_length=student.recurrent)
     ]
 
 

@@ -32,12 +32,19 @@ class Choice:
     Attributes:
         prompt: the conversation that both reply to.
         source: id of the observation that it comes from.
+        accepted: id of the other one, where the replies were observed apart.
     """
 
     prompt: tuple[Message, ...]
     chosen: str
     rejected: str
     source: str = ""
+    accepted: str = ""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The ids of all observations that it comes from."""
+        return tuple(name for name in (self.source, self.accepted) if name)
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,12 @@ class History:
         """The number of observations."""
         return len(self.turns) + len(self.choices) + len(self.ratings)
 
+    @property
+    def sources(self) -> frozenset[str]:
+        """The ids of all observations that it comes from."""
+        named = {one.source for one in (*self.turns, *self.ratings) if one.source}
+        return frozenset(named.union(*(choice.sources for choice in self.choices)))
+
     def latest(self, turns: int) -> History:
         """The same with the last ``turns`` messages only."""
         return replace(self, turns=self.turns[len(self.turns) - turns :] if turns else ())
@@ -118,12 +131,12 @@ class History:
         return (
             History(
                 tuple(one for one in self.turns if one.source in known),
-                tuple(one for one in self.choices if one.source in known),
+                tuple(one for one in self.choices if known.intersection(one.sources)),
                 tuple(one for one in self.ratings if one.source in known),
             ),
             History(
                 tuple(one for one in self.turns if one.source not in known),
-                tuple(one for one in self.choices if one.source not in known),
+                tuple(one for one in self.choices if not known.intersection(one.sources)),
                 tuple(one for one in self.ratings if one.source not in known),
             ),
         )

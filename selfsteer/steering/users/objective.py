@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from selfsteer.errors import DatasetError
-from selfsteer.steering.encoding import Encoded, encode, encode_turn
+from selfsteer.steering.encoding import Encoded, encode_turn
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan
-from selfsteer.steering.prompts import Example, Message, Prompt
+from selfsteer.steering.prompts import Message
 from selfsteer.steering.scoring import completion_logprobs
 from selfsteer.steering.users.history import History
+from selfsteer.steering.users.replies import reply_row
 
 TURN = "last + response"
 """What a user's plan edits: the token that leads to the words predicted, and the words."""
@@ -27,7 +28,10 @@ TURN = "last + response"
 
 @dataclass(frozen=True)
 class Condition:
-    """One way to tell the student of a user: a plan, messages that stand before, or both."""
+    """One way to tell the student of a user: a plan, messages that stand before, or both.
+
+    The oldest of the messages are left out where the student's context has no room for all.
+    """
 
     plan: Plan = field(default_factory=Plan.none)
     before: tuple[Message, ...] = ()
@@ -168,13 +172,10 @@ def _rewards(
         read: dict[tuple[Message, ...], list[Encoded]] = {}
         for condition in (NOTHING, *_telling(of_user)):
             if condition.before not in read:
-                told = [
-                    encode(
-                        student, Example(prompt=_told(condition.before, prompt), completion=text)
-                    )
+                read[condition.before] = [
+                    reply_row(student, (*condition.before, *prompt), text)
                     for prompt, text in several
                 ]
-                read[condition.before] = told
             rows += read[condition.before]
             plans += [condition.plan] * len(several)
     scores = iter(completion_logprobs(student, rows, plans))
@@ -192,7 +193,3 @@ def _rewards(
 
 def _telling(conditions: Sequence[Condition]) -> list[Condition]:
     return [condition for condition in conditions if condition != NOTHING]
-
-
-def _told(before: tuple[Message, ...], prompt: tuple[Message, ...]) -> Prompt:
-    return Prompt(messages=(*before, *prompt))

@@ -54,6 +54,24 @@ def test_fits_are_sums_over_the_messages_of_each_user() -> None:
             assert fit.nats == pytest.approx(nats, abs=1e-3)
 
 
+def test_the_oldest_of_what_stands_before_makes_room() -> None:
+    """As much is read as the context holds, from a message of the user's on; half of it is kept."""
+    student = build_student("llama", max_position_embeddings=60)
+    system = Message(role="system", content="be")
+    said = [
+        Message(role=role, content=letter * 8) for letter in "abc" for role in ("user", "assistant")
+    ]
+    # A start token, 4 of the system, 10 a message, a turn mark and what is predicted.
+    for length, left in {14: said[2:], 15: said[4:], 30: said[4:], 54: said[4:]}.items():
+        whole, part = (Condition(before=(system, *those)) for those in (said, left))
+        [[found, expected]] = fit_turns(student, [history("x" * length)], [[whole, part]])
+        assert found == expected
+    ratings = (Rated(ASKED, "x" * 10, 1.0), Rated(ASKED, "y" * 10, 2.0))
+    whole, part = (Condition(before=(system, *those)) for those in (said, said[2:]))
+    [[found, expected]] = rating_rewards(student, [History(ratings=ratings)], [[whole, part]])
+    assert found == expected
+
+
 def test_what_stands_before_changes_the_fit_and_not_the_tokens() -> None:
     user = history("hello")
     told = Condition(before=(Message(role="system", content="be brief"),))

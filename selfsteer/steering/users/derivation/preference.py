@@ -11,11 +11,12 @@ from torch import Tensor
 
 from selfsteer.errors import DatasetError
 from selfsteer.steering.capture import capture
+from selfsteer.steering.encoding import Encoded
 from selfsteer.steering.model import Student
-from selfsteer.steering.prompts import Example, Message, Prompt
 from selfsteer.steering.users.history import History
 from selfsteer.steering.users.known import Known
 from selfsteer.steering.users.objective import TURN
+from selfsteer.steering.users.replies import reply_row
 from selfsteer.steering.users.shrinkage import kept_share, recency_weights
 from selfsteer.steering.vectors import SteeringVector
 
@@ -27,8 +28,8 @@ _HALF_KNOWN = 3.0
 class _Pair:
     """A reply that the user liked better than another, and what the pair counts."""
 
-    chosen: Example
-    rejected: Example
+    chosen: Encoded
+    rejected: Encoded
     weight: float
 
 
@@ -47,7 +48,10 @@ def preference(
     Raises:
         DatasetError: a user without choices or different ratings.
     """
-    pairs = [*_chosen_pairs(history, half_life), *_rated_pairs(history, half_life)]
+    pairs = [
+        *_chosen_pairs(student, history, half_life),
+        *_rated_pairs(student, history, half_life),
+    ]
     if not pairs:
         raise DatasetError(
             "Method 'preference' needs choices, or ratings that differ, of the user; there are "
@@ -63,7 +67,8 @@ def preference(
     measured = apart[encoder.read_layer] @ encoder.space.axes.mT / math.sqrt(2)
     count = encoder.space.evidence(measured, weights)
     mean = (weights / weights.sum()) @ apart[encoder.layer]
-    sources = [c.source for c in history.choices] + [r.source for r in history.ratings]
+    sources = [name for c in history.choices for name in c.sources]
+    sources += [r.source for r in history.ratings]
     return SteeringVector(
         directions={encoder.layer: (mean * kept_share(count, _HALF_KNOWN)).float()},
         residual_norms={encoder.layer: float(read.norms[layers.index(encoder.layer)].mean())},
@@ -81,15 +86,15 @@ def preference(
     )
 
 
-def _chosen_pairs(history: History, half_life: float | None) -> list[_Pair]:
+def _chosen_pairs(student: Student, history: History, half_life: float | None) -> list[_Pair]:
     weights = recency_weights(len(history.choices), half_life).tolist()
     return [
-        _Pair(_example(c.prompt, c.chosen), _example(c.prompt, c.rejected), weight)
-        for c, weight in zip(history.choices, weights, strict=True)
+        _Pair(reply_row(student, c.prompt, c.chosen), reply_row(student, c.prompt, c.rejected), w)
+        for c, w in zip(history.choices, weights, strict=True)
     ]
 
 
-def _rated_pairs(history: History, half_life: float | None) -> list[_Pair]:
+def _rated_pairs(student: Student, history: History, half_life: float | None) -> list[_Pair]:
     """Replies rated above the median with replies below it, the best with the worst.
 
     A pair is as old as its two ratings are on average.
@@ -104,8 +109,8 @@ def _rated_pairs(history: History, half_life: float | None) -> list[_Pair]:
     below = [one for one in reversed(ordered) if one[0].rating < middle]
     return [
         _Pair(
-            _example(best.prompt, best.reply),
-            _example(worst.prompt, worst.reply),
+            reply_row(student, best.prompt, best.reply),
+            reply_row(student, worst.prompt, worst.reply),
             math.sqrt(new * old),
         )
         for (best, new), (worst, old) in zip(above, below, strict=False)
@@ -116,7 +121,3 @@ def _halves_apart(values: Tensor) -> Tensor:
     """[n, D] float64, the first half of rows [2 n, D] less the second."""
     chosen, rejected = values.double().cpu().chunk(2)
     return chosen - rejected
-
-
-def _example(prompt: tuple[Message, ...], reply: str) -> Example:
-    return Example(prompt=Prompt(messages=prompt), completion=reply)

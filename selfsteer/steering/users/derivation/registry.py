@@ -16,6 +16,7 @@ from selfsteer.steering.users.derivation.preference import preference
 from selfsteer.steering.users.derivation.traits import traits
 from selfsteer.steering.users.history import History
 from selfsteer.steering.users.known import Known
+from selfsteer.steering.users.replies import cut_texts
 from selfsteer.steering.users.shrinkage import recency_weights
 from selfsteer.steering.vectors import SteeringVector
 
@@ -55,6 +56,9 @@ def derive(
 ) -> SteeringVector:
     """The vector of a user.
 
+    Where a message or a reply is so long that only its beginning counts, the notes say of how many
+    (`cut`).
+
     Args:
         method: a name of `METHODS`.
         half_life: observations after which one counts half; None to count all alike.
@@ -65,7 +69,10 @@ def derive(
     """
     check_method(method, half_life)
     check_history(method, history)
-    return METHODS[method].function(student, read_by(method, history), known, half_life)
+    read = read_by(method, history)
+    vector = METHODS[method].function(student, read, known, half_life)
+    cut = cut_texts(student, read)
+    return replace(vector, notes={**vector.notes, "cut": cut}) if cut else vector
 
 
 def read_by(method: str, history: History) -> History:
