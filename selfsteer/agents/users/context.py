@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from selfsteer.steering.encoding import encode, encode_turn
+from selfsteer.steering.lengths import newest
 from selfsteer.steering.model import Student
-from selfsteer.steering.prompts import Example, Message, Prompt
+from selfsteer.steering.prompts import Message, Prompt
 from selfsteer.steering.users.history import History
+from selfsteer.steering.users.replies import reply_row
 
 
 @dataclass(frozen=True)
@@ -49,20 +51,25 @@ def as_context(student: Student, said: Sequence[Message], judged: History) -> Co
     around = _around(student)
     kept: list[Message] = []
     taken = seen = 0
-    for message in reversed(said):
+    for message in reversed(newest(student, said)):
         words = len(student.tokenizer(message.content, add_special_tokens=False)["input_ids"])
         taken += words + around
-        if (room is not None and taken > room) or (
-            student.reach is not None and seen >= student.reach
-        ):
+        begun = not kept or kept[-1].role == "user"
+        out_of_reach = student.reach is not None and seen >= student.reach and begun
+        if (room is not None and taken > room) or out_of_reach:
             break
         kept.append(message)
         seen += words
     kept.reverse()
-    # Words may take more tokens among others than by themselves.
-    while room is not None and kept and _tokens(student, kept) > room:
+    # Words may take more tokens among others than by themselves; and templates want what is left
+    # of a conversation to begin with the user.
+    while kept and len(kept) < len(said) and (kept[0].role != "user" or _over(student, kept, room)):
         del kept[0]
     return Context(tuple(kept), len(said), _tokens(student, kept), limit, student.reach)
+
+
+def _over(student: Student, messages: Sequence[Message], room: int | None) -> bool:
+    return room is not None and _tokens(student, messages) > room
 
 
 def conversation(history: History) -> tuple[Message, ...]:
@@ -92,10 +99,7 @@ def _longest(student: Student, judged: History) -> int:
     rows = [encode_turn(student, [_by_user(turn.words)]) for turn in judged.turns]
     replies = [(c.prompt, text) for c in judged.choices for text in (c.chosen, c.rejected)]
     replies += [(rated.prompt, rated.reply) for rated in judged.ratings]
-    rows += [
-        encode(student, Example(prompt=Prompt(messages=prompt), completion=text))
-        for prompt, text in replies
-    ]
+    rows += [reply_row(student, prompt, text) for prompt, text in replies]
     return max((len(row.ids) for row in rows), default=0)
 
 

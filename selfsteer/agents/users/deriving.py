@@ -76,9 +76,7 @@ def derive_user(
     dose, verdict = _judge(student, known, history, method, half_life)
     vector = derive(method, student, history, known, half_life=half_life)
     plan = user_plan(vector, dose.value)
-    sources: set[str] = set()
-    for used in (read_by(method, history), dose.chosen_by):
-        sources |= used.sources
+    evidence = read_by(method, history).sources | dose.chosen_by.sources
     with memory.users.transaction():  # a vector without its user would outlast forgetting
         _check_lasting(memory, known)
         version = memory.users.put_vector(
@@ -87,7 +85,7 @@ def derive_user(
             method=method,
             settings={"half_life": half_life, "dose": dose.value, "encoder": known.encoder.id},
             plan=plan.describe(),
-            evidence=sorted(sources),
+            evidence=sorted(evidence),
             scores=verdict.scores() if verdict else {},
         )
         if verdict is not None and verdict.better:

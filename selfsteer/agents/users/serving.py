@@ -28,7 +28,7 @@ def version_in_use(memory: Memory, student: Student, user_id: str) -> UserVector
             + (", only for another student" if others else "")
             + f"; {again} derives one and tries it."
         )
-    if memory.users.is_stale(str(found.settings.get("encoder", ""))):
+    if memory.users.stale_pools(str(found.settings.get("encoder", ""))):
         raise UserError(
             f"The vector in use for user {user_id!a} is stale: somebody whom it was made with was "
             f"forgotten or withdrew consent; {again} makes it anew."

@@ -67,13 +67,6 @@ class Pooling(People):
             assert found is not None
             return found
 
-    def is_stale(self, artefact_id: str) -> bool:
-        """Whether it was pooled from somebody who was forgotten or withdrew consent since."""
-        rows = self._connection.query(
-            "SELECT 1 FROM pooled WHERE artefact_id = ? AND stale = 1 LIMIT 1", [artefact_id]
-        )
-        return bool(rows)
-
     def pooled(self, kind: str, fingerprint: str) -> Pooled | None:
         """The newest of a kind for a student, stale or not."""
         found = [one for one in self.newest(kind) if one.fingerprint == fingerprint]

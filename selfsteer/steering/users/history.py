@@ -131,12 +131,12 @@ class History:
         return (
             History(
                 tuple(one for one in self.turns if one.source in known),
-                tuple(one for one in self.choices if one.source in known),
+                tuple(one for one in self.choices if known.intersection(one.sources)),
                 tuple(one for one in self.ratings if one.source in known),
             ),
             History(
                 tuple(one for one in self.turns if one.source not in known),
-                tuple(one for one in self.choices if one.source not in known),
+                tuple(one for one in self.choices if not known.intersection(one.sources)),
                 tuple(one for one in self.ratings if one.source not in known),
             ),
         )

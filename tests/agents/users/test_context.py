@@ -55,7 +55,8 @@ def test_the_newest_messages_fill_the_context_and_do_not_overflow_it() -> None:
     assert list(found.messages) == SAID[-kept:]
     rows = longest(LLAMA, found.messages, judged)
     assert rows <= LLAMA.context_length
-    assert rows + 3 * len("say 99") > LLAMA.context_length  # room for a message or two at most
+    assert rows + 5 * len("say 99") > LLAMA.context_length  # room for a question at most
+    assert found.messages[0].role == "user"
     assert found.tokens == rows - longest(LLAMA, (), judged)
     assert f"the newest {kept} of 200 messages; the student reads 256" in str(found)
 
@@ -65,10 +66,11 @@ def test_what_is_out_of_reach_is_left_out() -> None:
     found = as_context(MISTRAL, SAID, judged)
     assert MISTRAL.reach == 46
     assert f"remembers {MISTRAL.reach}" in str(found)
-    # The oldest one kept reaches back as far as the student does, the others alone do not.
+    # The oldest question and its answer reach back as far as the student, the others do not.
     assert found.tokens >= MISTRAL.reach
     assert as_context(MISTRAL, SAID[-len(found.messages) - 1 :], judged).messages == found.messages
-    words = sum(len(message.content) for message in found.messages[1:])
+    assert found.messages[0].role == "user"
+    words = sum(len(message.content) for message in found.messages[2:])
     assert words < MISTRAL.reach
 
 

@@ -12,7 +12,6 @@ from scipy.stats import spearmanr
 
 from selfsteer.errors import DatasetError
 from selfsteer.steering.encoding import encode_turn
-from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan
 from selfsteer.steering.prompts import Example, Message, Prompt
 from selfsteer.steering.scoring import completion_logprobs
@@ -22,7 +21,6 @@ from selfsteer.steering.users.objective import (
     TURN,
     Condition,
     Fit,
-    _rewards,
     choice_scores,
     fit_turns,
     rank_correlation,
@@ -68,17 +66,10 @@ def test_the_oldest_of_what_stands_before_makes_room() -> None:
         whole, part = (Condition(before=(system, *those)) for those in (said, left))
         [[found, expected]] = fit_turns(student, [history("x" * length)], [[whole, part]])
         assert found == expected
-    choice = Choice(ASKED, "x" * 10, "y" * 10, "")
-    rewards = [
-        preference_margin(student, choice, Condition(before=(system, *those)))
-        for those in (said, said[2:])
-    ]
-    assert rewards[0] == rewards[1]
-
-
-def preference_margin(student: Student, choice: Choice, condition: Condition) -> list[float]:
-    replies = [[(choice.prompt, choice.chosen), (choice.prompt, choice.rejected)]]
-    return _rewards(student, replies, [condition])[0]
+    ratings = (Rated(ASKED, "x" * 10, 1.0), Rated(ASKED, "y" * 10, 2.0))
+    whole, part = (Condition(before=(system, *those)) for those in (said, said[2:]))
+    [[found, expected]] = rating_rewards(student, [History(ratings=ratings)], [[whole, part]])
+    assert found == expected
 
 
 def test_what_stands_before_changes_the_fit_and_not_the_tokens() -> None:

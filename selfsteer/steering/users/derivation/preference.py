@@ -89,12 +89,8 @@ def preference(
 def _chosen_pairs(student: Student, history: History, half_life: float | None) -> list[_Pair]:
     weights = recency_weights(len(history.choices), half_life).tolist()
     return [
-        _Pair(
-            reply_row(student, c.prompt, c.chosen),
-            reply_row(student, c.prompt, c.rejected),
-            weight,
-        )
-        for c, weight in zip(history.choices, weights, strict=True)
+        _Pair(reply_row(student, c.prompt, c.chosen), reply_row(student, c.prompt, c.rejected), w)
+        for c, w in zip(history.choices, weights, strict=True)
     ]
 
 
