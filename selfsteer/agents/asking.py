@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
@@ -87,8 +88,7 @@ def ask_typed(
             check(found)
         except (UnreadableReply, ValueError) as error:
             problem = _sentence(error)
-            turns = (*ask.messages, *_repair(reply.text, problem))
-            ask = ask.model_copy(update={"messages": turns})
+            ask = _repair(ask, reply.text, problem)
             continue
         calls.parsed(step, role, ask)
         return found
@@ -113,9 +113,20 @@ def first_ask(
     )
 
 
-def _repair(said: str, problem: str) -> tuple[Message, Message]:
-    told, _ = load_prompt("repair").fill(problem=problem)
-    return Message(role="assistant", content=said), Message(role="user", content=told)
+def _repair(ask: Ask, said: str, problem: str) -> Ask:
+    """The same again, with what was wrong and the schema, which a server may have passed over.
+
+    Where nothing was said there is no turn to show: APIs refuse an empty one, and some servers two
+    turns of the user in a row.
+    """
+    schema = json.dumps(ask.answer_schema, ensure_ascii=False)
+    told, _ = load_prompt("repair").fill(problem=problem, schema=schema)
+    *before, task = ask.messages
+    if said.strip():
+        turns = (Message(role="assistant", content=said), Message(role="user", content=told))
+        return ask.model_copy(update={"messages": (*ask.messages, *turns)})
+    again = Message(role=task.role, content=f"{task.content}\n\n{told}")
+    return ask.model_copy(update={"messages": (*before, again)})
 
 
 def _sentence(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -104,7 +105,12 @@ class Budget(BaseModel):
     def _pairs(self, spent: Spent) -> list[tuple[str, float, float]]:
         """Name, limit and use of everything that is limited."""
         pairs = ((name, getattr(self, name), getattr(spent, name)) for name in Budget.model_fields)
-        return [(name, limit, used or 0) for name, limit, used in pairs if limit is not None]
+        # What is not known may be any amount: no limit of it can be kept by going on.
+        return [
+            (name, limit, math.inf if used is None else used)
+            for name, limit, used in pairs
+            if limit is not None
+        ]
 
 
 def _budget_of(name: str, limit: float) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from langgraph.runtime import RunControl
 
 from selfsteer.agents.budget import CannotGoOn
+from selfsteer.agents.clock import StopAsked
 from selfsteer.agents.context import Listener
 from selfsteer.agents.controller import Controller
 from selfsteer.agents.evolving.context import EvolveContext
@@ -21,10 +22,9 @@ from selfsteer.agents.evolving.genomes import World
 from selfsteer.agents.evolving.last_looks import Champions, compare, finalists
 from selfsteer.agents.evolving.looks import Groups
 from selfsteer.agents.evolving.settings import EvolveSettings
-from selfsteer.agents.loop import begin, check_parties, quiet
+from selfsteer.agents.loop import STOPS, begin, check_parties, quiet
 from selfsteer.agents.nodes.confirm import confirm
 from selfsteer.agents.nodes.remember import remember
-from selfsteer.agents.paid_calls import CallInDoubt
 from selfsteer.agents.probes import deal_probes
 from selfsteer.agents.state import LoopState
 from selfsteer.errors import ControllerError
@@ -69,8 +69,8 @@ def evolve_goal(
         VectorError: founders of another student, or that do not match.
         PopulationError: founders from which nothing can be bred.
         ControllerError: the controller judges by data only, and there is none.
-        KeyboardInterrupt, CallInDoubt: passed on after the run is marked as stopped;
-            `resume_evolution` goes on.
+        KeyboardInterrupt, CallInDoubt, ModelUnavailable: passed on after the run is marked as
+            stopped; `resume_evolution` goes on.
     """
     founders = [memory.get_vector(name) for name in settings.evolution.founders]
     for founder in founders:
@@ -149,9 +149,10 @@ def _drive(
         if pairs is not None:
             context.controller.learn(context.goal, pairs)
         status = _evolve(context, control)
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt | CallInDoubt):
-            status = "stopped"
+    except StopAsked:
+        status = "stopped"
+    except STOPS:
+        status = "stopped"
         raise
     finally:
         ended = runs.finish(context.run_id, status, seconds=time.monotonic() - began)

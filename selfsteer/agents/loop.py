@@ -17,9 +17,11 @@ from langgraph.runtime import RunControl
 
 from selfsteer.agents.approval import ASKED, Asked, check_answered
 from selfsteer.agents.checkpoints import checkpoints, checkpoints_file, threads
+from selfsteer.agents.clock import StopAsked
 from selfsteer.agents.context import Context, Listener
 from selfsteer.agents.controller import Controller
 from selfsteer.agents.graph import build_graph
+from selfsteer.agents.models.errors import ModelUnavailable
 from selfsteer.agents.paid_calls import CallInDoubt
 from selfsteer.agents.probes import deal_probes
 from selfsteer.agents.settings import RunSettings
@@ -35,6 +37,8 @@ from selfsteer.steering.model import Student
 
 INTERRUPT = "__interrupt__"  # where LangGraph puts what a node waits for
 ENDED = ("accepted", "rejected")
+# What interrupts a run without a fault of its own: it goes on once the person did what is said.
+STOPS = (KeyboardInterrupt, CallInDoubt, ModelUnavailable)
 # A round of 200 candidates in batches of 12 takes about 60 steps; the budget ends runs, not this.
 RECURSION_LIMIT = 10_000
 
@@ -77,7 +81,8 @@ def run_goal(
         UserError: an unknown user; there is no run then.
         CallInDoubt: passed on after the run is marked as stopped; `resume_run` goes on, with a
             controller that asks again.
-        KeyboardInterrupt: passed on after the run is marked as stopped; `resume_run` goes on.
+        KeyboardInterrupt, ModelUnavailable: passed on after the run is marked as stopped;
+            `resume_run` goes on.
     """
     check_method(settings.method)
     if user_id is not None:
@@ -205,10 +210,8 @@ def _drive(start: LoopState | None, context: Context, control: RunControl | None
                 # Only now: a run that is killed before it is marked has to find its end here.
                 saver.delete_thread(context.run_id)
     except BaseException as error:
-        stops = isinstance(error, KeyboardInterrupt | CallInDoubt)
-        runs.finish(
-            context.run_id, "stopped" if stops else "failed", seconds=time.monotonic() - began
-        )
+        status = "stopped" if isinstance(error, STOPS) else "failed"
+        runs.finish(context.run_id, status, seconds=time.monotonic() - began)
         write_events(context.memory, context.run_id)
         raise
     return ended
@@ -230,7 +233,7 @@ def _invoke(
         context.emit("started", "started", {"run": context.run_id, "goal": context.goal.text})
     try:
         final = graph.invoke(start, config, context=context, durability="sync", control=control)
-    except GraphDrained:
+    except (GraphDrained, StopAsked):
         return "stopped"
     if INTERRUPT in final:
         asked = Asked.model_validate(final[INTERRUPT][0].value)

@@ -8,10 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from selfsteer.agents.budget import Budget
+from selfsteer.agents.budget import Budget, OutOfBudget, Spent
+from selfsteer.agents.clock import Clock
 from selfsteer.agents.models.chat_model import Ask, BatchModel
-from selfsteer.agents.models.errors import CallAmbiguous, CallRefused
-from selfsteer.agents.paid_calls import OnAmbiguous, PaidCalls, Price
+from selfsteer.agents.models.errors import BatchGone, CallAmbiguous, CallRefused
+from selfsteer.agents.paid_calls import (
+    CallInDoubt,
+    OnAmbiguous,
+    PaidCalls,
+    Price,
+    and_then,
+    is_last_look,
+    next_attempt,
+)
 from selfsteer.memory.ledger import Ledger, PaidCall
 
 # Calls below which waiting for a batch is not worth what it saves.
@@ -32,53 +41,87 @@ class BatchedCalls(PaidCalls):
         model: BatchModel,
         price: Price,
         on_ambiguous: OnAmbiguous = "ask",
+        clock: Clock | None = None,
     ) -> None:
-        super().__init__(ledger, run_id, budget, model, price, on_ambiguous)
+        super().__init__(ledger, run_id, budget, model, price, on_ambiguous, clock)
         self._batches = model
 
     def prefetch(self, step: str, role: str, asks: Iterable[Ask]) -> None:
         """Get the replies to many calls on record; what has no reply then is for `ask` to settle.
 
         Raises:
-            OutOfBudget: the calls together might go past a limit; nothing was sent.
-            CallAmbiguous: the batch was accepted and cannot be fetched; a resumed run tries again.
+            OutOfBudget: the calls together might go past a limit, and nothing was sent, or the
+                minutes ran out while a batch was waited for.
+            StopAsked: the run was asked to stop while a batch was waited for.
+            CallInDoubt: a batch was accepted and cannot be fetched: for now, or under "ask" for
+                good. A resumed run tries again.
         """
         fresh: dict[str, tuple[PaidCall, Ask]] = {}
-        waiting: dict[str, dict[int, PaidCall]] = {}
+        waiting: dict[str, dict[int, tuple[PaidCall, Ask]]] = {}
         sizes: dict[str, int] = {}
         for ask in asks:
             call, entry = self._last(step, role, ask)
             if entry is None or entry.status == "refused":
                 fresh[call.key] = (call, ask)
             elif entry.status == "sent" and entry.batch is not None:
-                waiting.setdefault(entry.batch.id, {})[entry.batch.place] = call
+                waiting.setdefault(entry.batch.id, {})[entry.batch.place] = (call, ask)
                 sizes[entry.batch.id] = entry.batch.count
         for batch_id, calls in waiting.items():
-            self._fetch(batch_id, sizes[batch_id], calls)
-        if len(fresh) >= MANY:
+            anew = self._fetch(batch_id, sizes[batch_id], calls)
+            fresh |= {call.key: (call, ask) for call, ask in anew}
+        if len(fresh) >= MANY and self._shortage() is None:
             self._hand_in(list(fresh.values()))
 
     def _hand_in(self, fresh: Sequence[tuple[PaidCall, Ask]]) -> None:
-        calls = [call for call, _ in fresh]
-        self._begin(*((call, self._at_most(call, ask)) for call, ask in fresh))
+        requests = [self._model.request(ask) for _, ask in fresh]
         try:
-            batch_id = self._batches.start_batch([self._model.request(ask) for _, ask in fresh])
+            batch_id = self._deliver(
+                [(call, self._at_most(call, ask, batched=True)) for call, ask in fresh],
+                lambda: self._batches.start_batch(requests),
+            )
         except CallRefused:
-            # One by one they may be welcome: the server may have no batches.
-            for call in calls:
-                self._ledger.refused(call)
-            return
+            return  # one by one they may be welcome: the server may have no batches
         except CallAmbiguous:
             return  # every one of them is in doubt, which `ask` settles as it was told
-        self._ledger.batched(calls, batch_id)
-        self._fetch(batch_id, len(calls), dict(enumerate(calls)))
+        self._ledger.batched([call for call, _ in fresh], batch_id)
+        self._fetch(batch_id, len(fresh), dict(enumerate(fresh)))
 
-    def _fetch(self, batch_id: str, count: int, calls: dict[int, PaidCall]) -> None:
-        """Wait for a batch and put the answers to these of its calls on record."""
-        answers = self._batches.finish_batch(batch_id, count)
-        for place, call in calls.items():
+    def _fetch(
+        self, batch_id: str, count: int, calls: dict[int, tuple[PaidCall, Ask]]
+    ) -> list[tuple[PaidCall, Ask]]:
+        """Wait for a batch and put the answers to these of its calls on record.
+
+        Returns:
+            the calls as new attempts, where the batch is gone and they are to be paid again.
+        """
+        try:
+            answers = self._batches.finish_batch(batch_id, count, self._between_looks)
+        except BatchGone as error:
+            if self._on_ambiguous == "retry":
+                return [(next_attempt(call), ask) for call, ask in calls.values()]
+            raise CallInDoubt(f"{and_then(error)} {self._again()}.") from error
+        except CallAmbiguous as error:
+            fetches = f"`selfsteer resume {self._run_id}` fetches it, and pays nothing again"
+            raise CallInDoubt(f"{and_then(error)} {fetches}.") from error
+        for place, (call, _) in calls.items():
             answer = answers[place]
             if isinstance(answer, str):
                 self._ledger.commit(call, answer)
             elif isinstance(answer, CallRefused):
                 self._ledger.refused(call)
+        return []
+
+    def _between_looks(self) -> None:
+        """Break off the wait for a batch; its calls stay on record with it.
+
+        The last look waits on, because nothing else can bring its verdict.
+        """
+        if self._clock is not None:
+            self._clock.check()
+        shortage = self._shortage()
+        if shortage is not None and not is_last_look():
+            raise OutOfBudget(shortage)
+
+    def _shortage(self) -> str | None:
+        """Whether the minutes are used up: nothing that may take a day is begun then."""
+        return self._budget.exceeded(Spent(minutes=self._minutes()))

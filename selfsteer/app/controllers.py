@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -9,13 +10,18 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from selfsteer.errors import ControllerError
+from selfsteer.agents.models.waits import TIMEOUT
+from selfsteer.errors import ControllerError, MemoryFileError
 
 if TYPE_CHECKING:
+    from langgraph.runtime import RunControl
+
     from selfsteer.agents.budget import Budget
+    from selfsteer.agents.clock import Clock
     from selfsteer.agents.controller import Controller
     from selfsteer.agents.models.chat_model import BatchModel, ChatModel
     from selfsteer.agents.paid_calls import OnAmbiguous, PaidCalls, Price
+    from selfsteer.memory.ledger import Ledger
     from selfsteer.memory.store import Memory
     from selfsteer.steering.datasets import ContrastiveDataset
     from selfsteer.steering.model import Student
@@ -30,12 +36,14 @@ class Payer:
         run_id: the run.
         budget: what it may spend.
         on_ambiguous: what becomes of a call of which nobody knows whether it was paid.
+        control: what asks the run to stop, also while it waits for answers.
     """
 
     memory: Memory
     run_id: str
     budget: Budget
     on_ambiguous: OnAmbiguous
+    control: RunControl | None = None
 
     def calls(self, model: ChatModel, price: Price) -> PaidCalls:
         """The paid calls of one model.
@@ -45,17 +53,26 @@ class Payer:
         """
         from selfsteer.agents.paid_calls import PaidCalls
 
-        return PaidCalls(
-            self.memory.ledger, self.run_id, self.budget, model, price, self.on_ambiguous
-        )
+        return PaidCalls(*self._account(), model, price, self.on_ambiguous, self._clock())
 
     def batched_calls(self, model: BatchModel, price: Price) -> PaidCalls:
         """The same, with many calls handed in together."""
         from selfsteer.agents.paid_batches import BatchedCalls
 
-        return BatchedCalls(
-            self.memory.ledger, self.run_id, self.budget, model, price, self.on_ambiguous
-        )
+        return BatchedCalls(*self._account(), model, price, self.on_ambiguous, self._clock())
+
+    def _account(self) -> tuple[Ledger, str, Budget]:
+        return self.memory.ledger, self.run_id, self.budget
+
+    def _clock(self) -> Clock:
+        """Goes on from where the run was stopped."""
+        from selfsteer.agents.clock import Clock
+
+        try:
+            seconds = self.memory.runs.get(self.run_id).seconds
+        except MemoryFileError:
+            seconds = 0.0  # a fresh run is put on record when it begins
+        return Clock(seconds / 60, self.control)
 
 
 class Deciders(BaseModel):
@@ -67,6 +84,7 @@ class Deciders(BaseModel):
         base_url: where it is asked; None is the provider's own place.
         roles: other controllers for some of the decisions.
         batch: hand many calls in together.
+        timeout: seconds that the large model may send nothing before a call is given up.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +94,7 @@ class Deciders(BaseModel):
     base_url: str | None = None
     roles: dict[str, str] = {}
     batch: bool = False
+    timeout: float = TIMEOUT
 
 
 Builder = Callable[["Student", "ContrastiveDataset | None", Payer, Deciders], "Controller"]
@@ -105,7 +124,7 @@ def _claude(
     from selfsteer.agents.models.anthropic_model import AnthropicModel
 
     _no_dataset("claude", dataset)
-    model = AnthropicModel(_model(who, "claude"), base_url=who.base_url)
+    model = AnthropicModel(_model(who, "claude"), base_url=who.base_url, timeout=who.timeout)
     calls = payer.batched_calls if who.batch else payer.calls
     return LlmController("claude", calls(model, _price(model)))
 
@@ -117,7 +136,7 @@ def _openai(
     from selfsteer.agents.models.openai_model import OpenAIModel
 
     _no_dataset("openai", dataset)
-    model = OpenAIModel(_model(who, "openai"), base_url=who.base_url)
+    model = OpenAIModel(_model(who, "openai"), base_url=who.base_url, timeout=who.timeout)
     return LlmController("openai", payer.calls(model, _price(model)))
 
 
@@ -182,7 +201,7 @@ def check_deciders(who: Deciders) -> None:
     """Refuse unknown names before anything is loaded.
 
     Raises:
-        ControllerError: there is no such controller, or no such role.
+        ControllerError: there is no such controller or role, or no such time.
     """
     from selfsteer.agents.split_controller import ROLES
 
@@ -193,6 +212,8 @@ def check_deciders(who: Deciders) -> None:
             )
     if who.batch and "claude" not in (who.controller, *who.roles.values()):
         raise ControllerError("--batch hands calls in together, which only claude does.")
+    if not 0 < who.timeout < math.inf:
+        raise ControllerError(f"--timeout must be seconds above 0, not {who.timeout:g}.")
     strange = [role for role in who.roles if role not in ROLES]
     if strange:
         raise ControllerError(f"Unknown role {strange[0]!r}; it is one of {', '.join(ROLES)}.")

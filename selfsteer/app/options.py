@@ -48,4 +48,12 @@ OnAmbiguous = Annotated[
         "retry pays again."
     ),
 ]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        help="Seconds that the large model may send nothing before a call is given up. Default: "
+        "SELFSTEER_TIMEOUT, or 120.",
+        show_default=False,
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
     from selfsteer.agents.steps import Step
+    from selfsteer.memory.records import Paid
 
 DASH = "\N{EN DASH}"  # where a figure would stand, if it had been measured
 _WIDTH = 160
@@ -104,6 +105,16 @@ def explain(error: ValidationError, names: Mapping[str, str]) -> str:
     if len(given) > _SHOWN:
         given = f"{given[:_SHOWN]}…"
     return clean(f"{names.get(field, field)}: {message[0].lower()}{message[1:]}, not {given}.")
+
+
+def paid_words(paid: Paid) -> str:
+    """What a run paid for: calls, tokens, and dollars as far as they are known."""
+    most = "" if paid.exact else "at most "
+    if paid.cost is None:
+        cost = "cost not known, because SELFSTEER_PRICES has no price of the model"
+    else:
+        cost = f"{most}${paid.cost:.4f}"
+    return f"{paid.calls} call{'s' * (paid.calls != 1)}, {most}{paid.tokens} tokens, {cost}"
 
 
 @contextmanager

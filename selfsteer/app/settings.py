@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from selfsteer.agents.models.waits import TIMEOUT
+from selfsteer.errors import SelfsteerError
 
 
 class AppSettings(BaseSettings):
@@ -17,6 +20,10 @@ class AppSettings(BaseSettings):
         dtype: type of the weights in use, as `Student.load` takes it.
         model: the large model that controllers ask.
         base_url: where it is asked.
+        timeout: seconds that it may send nothing before a call is given up.
+
+    Raises:
+        SelfsteerError: a variable holds what cannot be.
     """
 
     model_config = SettingsConfigDict(env_prefix="SELFSTEER_")
@@ -26,6 +33,15 @@ class AppSettings(BaseSettings):
     dtype: str = "float32"
     model: str | None = None
     base_url: str | None = None
+    timeout: float = Field(default=TIMEOUT, gt=0, allow_inf_nan=False)
+
+    def __init__(self) -> None:
+        try:
+            super().__init__()
+        except ValidationError as error:
+            wrong = error.errors(include_url=False)[0]
+            variable = f"SELFSTEER_{'_'.join(map(str, wrong['loc'])).upper()}"
+            raise SelfsteerError(f"{variable} cannot be used: {wrong['msg']}.") from error
 
 
 class MeaningSettings(BaseSettings):

@@ -181,16 +181,16 @@ class Ledger:
     def paid(self, run_id: str) -> Paid:
         """What a run has spent; a call without a reading of its cost counts at its most."""
         rows = self._connection.query(
-            "SELECT coalesce(usage, expected) AS usage FROM ledger "
-            "WHERE run_id = ? AND status != 'refused'",
+            "SELECT usage, expected FROM ledger WHERE run_id = ? AND status != 'refused'",
             [run_id],
         )
-        charges = [Charge.model_validate_json(row["usage"]) for row in rows]
+        charges = [_counted(row["usage"], row["expected"]) for row in rows]
         costs = [charge.cost for charge in charges if charge.cost is not None]
         return Paid(
             calls=len(charges),
             tokens=sum(charge.tokens for charge in charges),
             cost=sum(costs) if len(costs) == len(charges) else None,
+            exact=all(charge.exact for charge in charges),
         )
 
     def _move(self, call: PaidCall, statement: str, values: Mapping[str, str]) -> None:
@@ -201,3 +201,14 @@ class Ledger:
                 f"The call {call.step}/{call.role}/{call.attempt} of run {call.run_id} is not at "
                 "this step in the ledger: begin, then commit once, then parse."
             )
+
+
+def _counted(usage: str | None, expected: str) -> Charge:
+    """What a call counts as: what it did cost, and the most that it may have where that is open."""
+    most = Charge.model_validate_json(expected).model_copy(update={"exact": False})
+    if usage is None:
+        return most
+    charge = Charge.model_validate_json(usage)
+    if charge.cost is None and most.cost is not None:
+        return charge.model_copy(update={"cost": most.cost, "exact": False})
+    return charge

@@ -237,10 +237,12 @@ class Charge(Record):
     Attributes:
         tokens: read and written by the paid model, cached ones included.
         cost: in US dollars; None where a price is not known.
+        exact: False where it may be less: a call without a count, or without a part of its prices.
     """
 
     tokens: int = 0
     cost: float | None = 0.0
+    exact: bool = True
 
 
 class Paid(Charge):

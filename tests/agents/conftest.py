@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from selfsteer.agents import loop
+from selfsteer.agents.models import waits
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
 from tests.agents.doubles import build_talker, deal_few
@@ -22,6 +23,14 @@ def talker() -> Student:
 def memory(tmp_path: Path) -> Iterator[Memory]:
     with Memory.open(tmp_path / "memory.db") as opened:
         yield opened
+
+
+@pytest.fixture(autouse=True)
+def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that were to be waited before calls were asked again; nobody waits for them."""
+    seconds: list[float] = []
+    monkeypatch.setattr(waits, "sleep", seconds.append)
+    return seconds
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ import torch
 
 from selfsteer.agents import graph, loop
 from selfsteer.agents.budget import Budget
+from selfsteer.agents.models.anthropic_model import AnthropicModel
 from selfsteer.agents.paid_calls import CallInDoubt, PaidCalls
 from selfsteer.errors import MemoryFileError
 from selfsteer.memory.ledger import Ledger
@@ -27,7 +28,8 @@ from selfsteer.memory.runs import Runs
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
 from tests.agents.doubles import Scripted, build_talker, deal_few, settings
-from tests.agents.paid_scripted import LoopbackModel, PaidScripted, price
+from tests.agents.paid_doubles import price
+from tests.agents.paid_scripted import PaidScripted
 
 IN_DOUBT, MISTAKE = 3, 1
 
@@ -62,7 +64,7 @@ def strike_call(memory: Memory, run_id: str, point: str, late: bool, number: int
         # The call that is under way is the last one, unless it is only about to be begun.
         return len(calls) - (0 if begun else 1) == number
 
-    strike(LoopbackModel if point == "send" else Ledger, point, late, here)
+    strike(AnthropicModel if point == "send" else Ledger, point, late, here)
 
 
 def strike_node(name: str, late: bool) -> None:
@@ -93,7 +95,7 @@ def live(talker: Student, order: dict[str, Any]) -> int:
         elif kill:
             strike(Runs, kill["name"], kill["late"], lambda *_: True)
         chosen = settings(budget=Budget(**order["budget"]), approve=frozenset(order["approve"]))
-        model = LoopbackModel(order["url"])
+        model = AnthropicModel("model-of-the-tests", base_url=order["url"])
         paid = PaidCalls(memory.ledger, run_id, chosen.budget, model, price, order["on_ambiguous"])
         try:
             memory.runs.get(run_id)

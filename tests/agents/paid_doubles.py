@@ -6,10 +6,13 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from selfsteer.agents.models.bodies import unreadable
 from selfsteer.agents.models.chat_model import Ask, Reply, Usage
+from selfsteer.agents.models.prices import Cost
 from selfsteer.steering.prompts import Message
 
 PRICE = 0.001  # dollars a token
+PAGE = "<html>"  # in a script: a body that is no reply
 
 
 class FakeModel:
@@ -30,18 +33,23 @@ class FakeModel:
         step = next(self._script, "yes")
         if isinstance(step, Exception):
             raise step
+        if step == PAGE:
+            return step
         return json.dumps({"text": step, "tokens": self._tokens})
 
     def read(self, body: str) -> Reply:
+        if body == PAGE:
+            raise unreadable("the fake endpoint", body)
         answer = json.loads(body)
         tokens = answer["tokens"]
         usage = Usage(input_tokens=tokens, output_tokens=tokens, counted=tokens > 0)
         return Reply(text=answer["text"], stop="end", usage=usage, model=self.name)
 
 
-def price(usage: Usage) -> float | None:
-    """The same price for every token."""
-    return PRICE * (usage.input_tokens + usage.output_tokens)
+def price(usage: Usage, *, batched: bool = False) -> Cost:
+    """The same price for every token, and half of it in a batch."""
+    tokens = usage.input_tokens + usage.output_tokens + usage.cache_write_tokens
+    return Cost(dollars=PRICE * tokens * (0.5 if batched else 1.0))
 
 
 def question(words: str = "What now?", max_tokens: int = 50) -> Ask:

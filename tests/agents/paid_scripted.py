@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from selfsteer.agents.models.chat_model import Ask, Reply, Usage
+from selfsteer.agents.models.anthropic_model import STREAM_ABOVE
+from selfsteer.agents.models.chat_model import Ask
 from selfsteer.agents.paid_calls import PaidCalls
 from selfsteer.agents.types import (
     ContrastiveSpec,
@@ -20,42 +20,26 @@ from selfsteer.agents.types import (
 )
 from selfsteer.steering.prompts import Message
 from tests.agents.doubles import Scripted, first_half
+from tests.loopback import messages
 from tests.loopback.server import Answer, Asked
-
-PRICE = 0.001
-
-
-class LoopbackModel:
-    """Implements `ChatModel` over plain HTTP."""
-
-    name = "loopback/model"
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def request(self, ask: Ask) -> dict[str, Any]:
-        return {"role": ask.answer_name, **json.loads(ask.messages[0].content)}
-
-    def send(self, request: Mapping[str, Any]) -> str:
-        asked = urllib.request.Request(self._url, json.dumps(request).encode(), method="POST")
-        with urllib.request.urlopen(asked, timeout=30) as answer:
-            return str(answer.read().decode())
-
-    def read(self, body: str) -> Reply:
-        usage = Usage(input_tokens=len(body), output_tokens=len(body))
-        return Reply(text=body, stop="end", usage=usage, model=self.name)
-
-
-def price(usage: Usage) -> float | None:
-    """The same price for every token."""
-    return PRICE * (usage.input_tokens + usage.output_tokens)
 
 
 def answer(asked: Asked) -> Answer:
-    """What the server says: the scores of replies, and whatever else is to be repeated."""
-    if asked.body["role"] == "judge":
-        return Answer(json.dumps([first_half(reply) for reply in asked.body["replies"]]))
-    return Answer(json.dumps({"reason": f"paid {asked.body['role']}"}))
+    """What a server of Anthropic's API says: the scores of replies, and whatever else is to be
+    repeated."""
+    ((system,), (turn,)) = asked.body["system"], asked.body["messages"]
+    role, question = system["text"], json.loads(turn["content"])
+    if role == "judge":
+        text = json.dumps([first_half(reply) for reply in question["replies"]])
+    else:
+        text = json.dumps({"reason": f"paid {role}"})
+    if asked.body.get("stream"):
+        return messages.streamed(messages.events(text))
+    return messages.said(text)
+
+
+STREAMED = ("propose", "reflect")
+LONG = STREAM_ABOVE + 1
 
 
 class PaidScripted(Scripted):
@@ -88,11 +72,11 @@ class PaidScripted(Scripted):
 
     def _ask(self, step: str, role: str, question: Mapping[str, Any]) -> Any:
         ask = Ask(
-            system="Be exact.",
+            system=role,
             messages=(Message(role="user", content=json.dumps(question)),),
             answer_schema={"type": "object"},
             answer_name=role,
-            max_tokens=1_000,
+            max_tokens=LONG if role in STREAMED else 1_000,
         )
         said = json.loads(self._paid.ask(step, role, ask).text)
         self._paid.parsed(step, role, ask)

@@ -6,6 +6,7 @@ import pytest
 
 from selfsteer.agents.answers import Reflection
 from selfsteer.agents.asking import Declined, NoAnswer, ask_typed
+from selfsteer.agents.models.answers import extract_json
 from selfsteer.agents.prompts import load_prompt
 from tests.agents.large import Script, ScriptedCalls, said
 
@@ -48,6 +49,26 @@ def test_one_repair_turn_shows_what_was_wrong(bad: object, told: str) -> None:
     assert told in second.messages[-1].content
     # The reply that could not be used was not understood.
     assert calls.understood == [second]
+
+
+def test_the_repair_turn_shows_the_schema_to_those_who_never_saw_it() -> None:
+    """Some servers pass over the field that asks for an answer by schema."""
+    calls = ScriptedCalls(answers("no JSON at all", GOOD))
+    ask_typed(calls, "s", "reflect", Reflection, FIELDS)
+    shown = calls.asked[1][2].messages[-1].content
+    assert extract_json(shown) == Reflection.model_json_schema()
+
+
+@pytest.mark.parametrize("nothing", ["", " \n"])
+def test_what_said_nothing_is_asked_again_in_one_turn(nothing: str) -> None:
+    """APIs refuse a turn without text."""
+    calls = ScriptedCalls(answers(said(nothing, "other"), GOOD))
+    assert ask_typed(calls, "s", "reflect", Reflection, FIELDS).action == "give_up"
+    first, second = (ask for _, _, ask in calls.asked)
+    (turn,) = second.messages
+    assert turn.role == "user"
+    assert turn.content.startswith(first.messages[0].content)
+    assert "could not be used" in turn.content
 
 
 def test_an_answer_of_the_right_type_may_still_be_wrong() -> None:

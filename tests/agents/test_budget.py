@@ -43,9 +43,14 @@ def test_a_limit_that_is_reached_is_not_exceeded_yet(name: str) -> None:
     assert words is not None and f"budget of {LIMITS[name]:g} " in words
 
 
-def test_money_without_a_limit_or_a_price_ends_nothing() -> None:
+def test_money_without_a_limit_ends_nothing() -> None:
     assert Budget().exhausted(Spent(money=1e6)) is None
-    assert Budget(money=1).exhausted(Spent(money=None)) is None
+    assert Budget().exhausted(Spent(money=None)) is None
+
+
+def test_money_of_an_unknown_amount_keeps_no_limit() -> None:
+    assert Budget(money=1).exhausted(Spent(money=None)) is not None
+    assert Budget(money=1).exceeded(Spent(money=None)) is not None
 
 
 @pytest.mark.parametrize("name", LIMITS)

@@ -26,6 +26,7 @@ from tests.loopback.server import LoopbackServer
 ROOT = Path(__file__).resolve().parents[2]
 KILLED = -signal.SIGKILL
 RUN = "0a1b2c3d"
+KEY = {"ANTHROPIC_API_KEY": "key-of-the-tests", "NO_PROXY": "*"}
 NODES = (
     "recall",
     "propose",
@@ -57,7 +58,7 @@ class Host:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.agents.kill_host"],
             cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **KEY},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

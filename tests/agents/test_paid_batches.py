@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
+from langgraph.runtime import RunControl
 
 from selfsteer.agents.budget import Budget, OutOfBudget
-from selfsteer.agents.models.chat_model import Ask
-from selfsteer.agents.models.errors import CallAmbiguous, CallRefused
+from selfsteer.agents.clock import Clock, StopAsked
+from selfsteer.agents.models.chat_model import Ask, do_nothing
+from selfsteer.agents.models.errors import BatchGone, CallAmbiguous, CallRefused
 from selfsteer.agents.paid_batches import MANY, BatchedCalls
-from selfsteer.agents.paid_calls import CallInDoubt
+from selfsteer.agents.paid_calls import CallInDoubt, last_look
+from selfsteer.memory.ledger import Ledger
+from selfsteer.memory.records import LedgerEntry
 from selfsteer.memory.store import Memory
-from tests.agents.paid_doubles import FakeModel, price, question
+from tests.agents.paid_doubles import PAGE, PRICE, FakeModel, price, question
 
 ASKS = [question(f"Question {i}?") for i in range(MANY)]
 
@@ -24,15 +28,17 @@ class Desk(FakeModel):
 
     Attributes:
         batches: the requests of each batch, by its id.
-        lost: errors to raise, one at each step that is named: "start", "finish".
+        lost: what to raise, once at each step that is named: "start", "finish".
         poor: what comes instead of some answers, by place.
+        looks: how often a batch is looked at in vain.
     """
 
-    def __init__(self, **lost: Exception) -> None:
+    def __init__(self, **lost: BaseException) -> None:
         super().__init__()
         self.batches: dict[str, list[Mapping[str, Any]]] = {}
         self.lost = lost
         self.poor: dict[int, Any] = {}
+        self.looks = 1
 
     def start_batch(self, requests: Sequence[Mapping[str, Any]]) -> str:
         if "start" in self.lost:
@@ -41,7 +47,11 @@ class Desk(FakeModel):
         self.batches[name] = list(requests)
         return name
 
-    def finish_batch(self, batch_id: str, count: int) -> list[Any]:
+    def finish_batch(
+        self, batch_id: str, count: int, between: Callable[[], None] = do_nothing
+    ) -> list[Any]:
+        for _ in range(self.looks):
+            between()
         if "finish" in self.lost:
             raise self.lost.pop("finish")
         requests = self.batches[batch_id]
@@ -52,7 +62,7 @@ class Desk(FakeModel):
         ]
         return [self.poor.get(place, body) for place, body in enumerate(bodies)]
 
-    send_batch = finish_batch
+    send_batch: Any = finish_batch
 
 
 @pytest.fixture
@@ -70,6 +80,10 @@ def calls(memory: Memory, run_id: str, desk: Desk, **changes: Any) -> BatchedCal
 def replies(paid: BatchedCalls, asks: Sequence[Ask] = ASKS) -> list[str]:
     paid.prefetch("judge", "judge", asks)
     return [paid.ask("judge", "judge", ask).text for ask in asks]
+
+
+def entries(memory: Memory, run_id: str) -> list[LedgerEntry]:
+    return memory.ledger.entries(run_id)
 
 
 def words(asks: Sequence[Ask] = ASKS) -> list[str]:
@@ -145,3 +159,151 @@ def test_nothing_is_handed_in_that_might_pass_a_limit(memory: Memory, run_id: st
         replies(calls(memory, run_id, desk, budget=Budget(controller_calls=MANY - 1)))
     assert desk.batches == {}
     assert memory.ledger.entries(run_id) == []
+
+
+def test_a_batch_costs_what_batches_cost(memory: Memory, run_id: str) -> None:
+    replies(calls(memory, run_id, Desk()))
+    paid = memory.ledger.paid(run_id)
+    assert (paid.cost, paid.exact) == (pytest.approx(MANY * 20 * PRICE / 2), True)
+    assert all(e.expected.cost == e.expected.tokens * PRICE / 2 for e in entries(memory, run_id))
+
+
+def test_a_batch_that_is_busy_is_handed_in_again(
+    memory: Memory, run_id: str, waited: list[float]
+) -> None:
+    desk = Desk(start=CallRefused("Too busy.", passing=True, wait=3.0))
+    assert replies(calls(memory, run_id, desk)) == words()
+    assert (waited, len(desk.batches), desk.sent) == ([3.0], 1, [])
+
+
+def test_a_batch_that_is_kept_back_is_fetched_by_the_next_process(
+    memory: Memory, run_id: str
+) -> None:
+    """Whatever was told: its answers are there, and paid."""
+    desk = Desk(finish=CallAmbiguous("It was accepted, but not given."))
+    with pytest.raises(CallInDoubt, match=f"not given; `selfsteer resume {run_id}` fetches it"):
+        replies(calls(memory, run_id, desk, on_ambiguous="retry"))
+    assert replies(calls(memory, run_id, desk)) == words()
+    assert (len(desk.batches), desk.sent) == (1, [])
+
+
+def test_a_batch_that_is_gone_is_paid_again_when_told(memory: Memory, run_id: str) -> None:
+    gone = BatchGone("It has no results any more.")
+    desk = Desk(finish=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        replies(calls(memory, run_id, desk))
+    for _ in range(2):
+        desk.lost["finish"] = gone
+        with pytest.raises(CallInDoubt, match=r"any more; .* --on-ambiguous retry` asks, and pays"):
+            replies(calls(memory, run_id, desk))
+    assert (len(desk.batches), desk.sent) == (1, [])
+    desk.lost["finish"] = gone
+    assert replies(calls(memory, run_id, desk, on_ambiguous="retry")) == words()
+    assert [e.attempt for e in entries(memory, run_id)] == [1] * MANY + [2] * MANY
+    assert (len(desk.batches), desk.sent) == (2, [])
+    # What was paid again is what is read, whatever is told then.
+    assert replies(calls(memory, run_id, desk)) == words()
+    assert len(desk.batches) == 2
+
+
+def test_what_a_batch_answered_with_no_reply_is_in_doubt(memory: Memory, run_id: str) -> None:
+    desk = Desk()
+    desk.poor = {2: PAGE}
+    with pytest.raises(CallInDoubt, match="a web page"):
+        replies(calls(memory, run_id, desk))
+    assert replies(calls(memory, run_id, desk, on_ambiguous="retry"))[2] == "yes"
+    assert (len(desk.batches), len(desk.sent)) == (1, 1)
+
+
+def test_a_run_that_is_asked_to_stop_waits_no_longer(memory: Memory, run_id: str) -> None:
+    control = RunControl()
+    desk = Desk()
+    paid = calls(memory, run_id, desk, clock=Clock(control=control))
+    control.request_drain("SIGTERM")
+    with pytest.raises(StopAsked):
+        replies(paid)
+    assert replies(calls(memory, run_id, desk)) == words()
+    assert (len(desk.batches), desk.sent) == (1, [])
+
+
+def test_a_wait_ends_with_the_minutes_of_the_run(
+    memory: Memory, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch is handed in while there is time, and waited for until there is none."""
+    minutes = iter([0.0, 0.0, 3.0])
+    monkeypatch.setattr(Clock, "minutes", lambda self: next(minutes, 6.0))
+    desk = Desk()
+    desk.looks = 9
+    paid = calls(memory, run_id, desk, budget=Budget(minutes=5), clock=Clock())
+    with pytest.raises(OutOfBudget, match="budget of 5 minutes"):
+        replies(paid)
+    assert len(desk.batches) == 1
+    assert {e.status for e in entries(memory, run_id)} == {"sent"}
+
+
+def test_the_last_look_waits_for_what_was_handed_in_and_hands_nothing_in_when_late(
+    memory: Memory, run_id: str
+) -> None:
+    desk = Desk(finish=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        replies(calls(memory, run_id, desk))
+    others = [question(f"Another {i}?") for i in range(MANY)]
+    late = calls(memory, run_id, desk, budget=Budget(minutes=5), clock=Clock(before=6))
+    with last_look():
+        assert replies(late, [*ASKS, *others]) == words() + ["yes"] * MANY
+    assert (len(desk.batches), len(desk.sent)) == (1, MANY)
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing after it runs."""
+
+
+# Whose method, which, after it or before, and what becomes of the calls then.
+KILLS: list[tuple[Any, str, bool, str]] = [
+    (Ledger, "begin_together", False, "handed in once"),
+    (Ledger, "begin_together", True, "in doubt"),
+    (Desk, "start_batch", False, "in doubt"),
+    (Desk, "start_batch", True, "in doubt"),
+    (Ledger, "batched", False, "in doubt"),
+    (Ledger, "batched", True, "handed in once"),
+    (Desk, "finish_batch", False, "handed in once"),
+    (Desk, "finish_batch", True, "handed in once"),
+    (Ledger, "commit", False, "handed in once"),
+    (Ledger, "commit", True, "handed in once"),
+    (Ledger, "charge", False, "handed in once"),
+    (Ledger, "charge", True, "handed in once"),
+]
+
+
+@pytest.mark.parametrize(("owner", "name", "late", "fate"), KILLS)
+def test_kills_at_every_step_of_a_batch(
+    memory: Memory,
+    run_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: Any,
+    name: str,
+    late: bool,
+    fate: str,
+) -> None:
+    """What has an answer, or a batch to fetch it from, is never paid again."""
+    desk, method = Desk(), getattr(owner, name)
+
+    def struck(*arguments: Any) -> None:
+        if late:
+            method(*arguments)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, struck)
+        with pytest.raises(Killed):
+            replies(calls(memory, run_id, desk))
+    if fate == "in doubt":
+        with pytest.raises(CallInDoubt):
+            replies(calls(memory, run_id, desk))
+        handed_in = len(desk.batches)
+        again = calls(memory, run_id, desk, on_ambiguous="retry")
+        assert replies(again) == ["yes"] * MANY
+        assert (len(desk.batches), len(desk.sent)) == (handed_in, MANY)
+    else:
+        assert replies(calls(memory, run_id, desk)) == words()
+        assert (len(desk.batches), desk.sent) == (1, [])

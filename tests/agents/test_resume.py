@@ -18,15 +18,27 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.runtime import RunControl
 
 from selfsteer.agents import loop
+from selfsteer.agents.clock import StopAsked
 from selfsteer.agents.loop import resume_run, run_goal
+from selfsteer.agents.models.errors import CallRefused
+from selfsteer.agents.paid_calls import CallInDoubt
 from selfsteer.agents.search import SearchController
-from selfsteer.errors import MemoryFileError, VectorError
+from selfsteer.agents.types import Sample
+from selfsteer.errors import MemoryFileError, SelfsteerError, VectorError
 from selfsteer.memory.recall import Recall
 from selfsteer.memory.records import Run
 from selfsteer.memory.runs import Runs, fresh_id
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
-from tests.agents.doubles import EASY, Scripted, build_talker, deal_few, record, settings
+from tests.agents.doubles import (
+    EASY,
+    Scripted,
+    build_talker,
+    deal_few,
+    first_half,
+    record,
+    settings,
+)
 
 pytestmark = pytest.mark.usefixtures("few_probes")
 
@@ -455,3 +467,32 @@ def test_damaged_checkpoints_are_named_in_one_sentence(talker: Student, memory: 
     assert run.status == "failed"
     checkpoints_of(memory).unlink()
     assert resume_run(run.id, talker, Scripted(), memory).status == "accepted"
+
+
+@pytest.mark.parametrize(
+    "error", [StopAsked("It waits."), CallRefused("Overloaded."), CallInDoubt("Who knows?")]
+)
+def test_what_a_paid_model_cannot_answer_now_stops_a_run_that_goes_on_later(
+    memory: Memory, talker: Student, error: SelfsteerError
+) -> None:
+    """A stop that was asked for is none to be told; what the person has to know is passed on."""
+    undisturbed = run_goal(talker, Scripted(), memory, settings(use_memory=False))
+    lost = [error]
+
+    def score(sample: Sample) -> float:
+        if lost:
+            raise lost.pop()
+        return first_half(sample.reply)
+
+    run_id = fresh_id()
+    wanted = settings(use_memory=False)
+    if isinstance(error, StopAsked):
+        run_goal(talker, Scripted(score=score), memory, wanted, run_id=run_id)
+    else:
+        with pytest.raises(type(error)):
+            run_goal(talker, Scripted(score=score), memory, wanted, run_id=run_id)
+    assert memory.runs.get(run_id).status == "stopped"
+    resumed = resume_run(run_id, talker, Scripted(score=score), memory)
+    assert resumed.status == "accepted"
+    assert resumed.verdict is not None and undisturbed.verdict is not None
+    assert resumed.verdict["strength"] == undisturbed.verdict["strength"]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from selfsteer.agents.budget import Budget
+from selfsteer.agents.models import anthropic_model, openai_model, outcomes
 from selfsteer.app.controllers import CONTROLLERS, Deciders, Payer, build_controller
-from selfsteer.errors import ControllerError
+from selfsteer.app.settings import AppSettings
+from selfsteer.errors import ControllerError, SelfsteerError
 from selfsteer.memory.store import Memory
 from selfsteer.steering.datasets import ContrastiveDataset, ContrastivePair
 from selfsteer.steering.model import Student
@@ -65,11 +69,47 @@ def test_roles_go_to_other_controllers(talker: Student, payer: Payer) -> None:
     [
         (Deciders(controller="nobody"), "'nobody'; it is one of self, search, claude, openai"),
         (Deciders(roles={"judge": "nobody"}), "Unknown controller 'nobody'"),
+        (Deciders(timeout=0), "--timeout must be seconds above 0, not 0"),
+        (Deciders(timeout=math.nan), "--timeout must be seconds above 0, not nan"),
         (Deciders(roles={"cook": "self"}), "'cook'; it is one of propose, choose, judge, reflect"),
     ],
 )
-def test_an_unknown_name_lists_the_known_ones(
+def test_what_cannot_be_says_what_can(
     talker: Student, payer: Payer, who: Deciders, told: str
 ) -> None:
     with pytest.raises(ControllerError, match=told):
         build_controller(who, talker, None, payer)
+
+
+@pytest.mark.parametrize("name", ["claude", "openai"])
+def test_the_time_out_reaches_the_client(
+    talker: Student, payer: Payer, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+
+    class Watched(outcomes.NotingClient):
+        def __init__(self, timeout: float) -> None:
+            given.append(timeout)
+            super().__init__(timeout)
+
+    for module in (anthropic_model, openai_model):
+        monkeypatch.setattr(module, "NotingClient", Watched)
+    who = Deciders(controller=name, model="m", base_url="http://127.0.0.1:9", timeout=7.5)
+    build_controller(who, talker, None, payer)
+    assert given == [7.5]
+
+
+@pytest.mark.parametrize("value", ["soon", "0", "-1", "inf"])
+def test_a_time_out_of_the_environment_that_cannot_be_is_said_in_one_sentence(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SELFSTEER_TIMEOUT", value)
+    with pytest.raises(SelfsteerError, match=r"^SELFSTEER_TIMEOUT cannot be used: .*\.$"):
+        AppSettings()
+
+
+def test_the_environment_gives_a_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SELFSTEER_TIMEOUT", raising=False)
+    assert AppSettings().timeout == 120
+    monkeypatch.setenv("SELFSTEER_TIMEOUT", "7.5")
+    assert AppSettings().timeout == 7.5

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -33,6 +33,7 @@ class Answer:
         status: of HTTP.
         content_type: of the body.
         location: where a redirection points.
+        headers: others; `retry-after-ms` is a short one where it is not among them.
         hang_up: close the connection instead of answering.
         cut: close it after the headers and half of the body.
         slow: wait before the body until the client has gone, or the server ends.
@@ -42,6 +43,7 @@ class Answer:
     status: int = 200
     content_type: str = "application/json"
     location: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     hang_up: bool = False
     cut: bool = False
     slow: bool = False
@@ -139,7 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-type", answer.content_type)
         self.send_header("connection", "close")
         # Clients wait this long before they repeat themselves.
-        self.send_header("retry-after-ms", "1")
+        for name, value in {"retry-after-ms": "1", **answer.headers}.items():
+            self.send_header(name, value)
         if answer.location is not None:
             self.send_header("location", answer.location)
         if "event-stream" not in answer.content_type:

@@ -126,14 +126,31 @@ def test_a_call_counts_at_its_most_until_its_cost_is_known(memory: Memory, call:
     second = call.model_copy(update={"attempt": 2})
     for each in (call, second):
         memory.ledger.begin(each, MOST)
-    assert memory.ledger.paid(call.run_id) == Paid(calls=2, tokens=200, cost=1.0)
+    assert memory.ledger.paid(call.run_id) == Paid(calls=2, tokens=200, cost=1.0, exact=False)
     memory.ledger.commit(call, "reply")
     memory.ledger.charge(call, Charge(tokens=9, cost=0.25))
-    assert memory.ledger.paid(call.run_id) == Paid(calls=2, tokens=109, cost=0.75)
+    assert memory.ledger.paid(call.run_id) == Paid(calls=2, tokens=109, cost=0.75, exact=False)
     assert memory.ledger.paid("another") == Paid()
 
 
 def test_one_unknown_price_makes_the_sum_unknown(memory: Memory, call: PaidCall) -> None:
     memory.ledger.begin(call, MOST)
     memory.ledger.begin(call.model_copy(update={"attempt": 2}), Charge(tokens=1, cost=None))
-    assert memory.ledger.paid(call.run_id) == Paid(calls=2, tokens=101, cost=None)
+    assert memory.ledger.paid(call.run_id) == Paid(calls=2, tokens=101, cost=None, exact=False)
+
+
+def test_a_cost_that_nobody_knows_counts_at_its_most(memory: Memory, call: PaidCall) -> None:
+    memory.ledger.begin(call, MOST)
+    memory.ledger.commit(call, "reply")
+    memory.ledger.charge(call, Charge(tokens=7, cost=None))
+    assert memory.ledger.paid(call.run_id) == Paid(calls=1, tokens=7, cost=0.5, exact=False)
+
+
+def test_a_cost_that_is_a_bound_makes_the_sum_one(memory: Memory, call: PaidCall) -> None:
+    second = call.model_copy(update={"attempt": 2})
+    for each, exact in ((call, True), (second, False)):
+        assert memory.ledger.paid(call.run_id).exact
+        memory.ledger.begin(each, MOST)
+        memory.ledger.commit(each, "reply")
+        memory.ledger.charge(each, Charge(tokens=1, cost=0.1, exact=exact))
+    assert not memory.ledger.paid(call.run_id).exact

@@ -16,7 +16,12 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from selfsteer.agents.models.endpoint import Endpoint
-from selfsteer.agents.models.errors import CallAmbiguous, CallRefused, ModelUnavailable
+from selfsteer.agents.models.errors import (
+    BatchGone,
+    CallAmbiguous,
+    CallRefused,
+    ModelUnavailable,
+)
 from selfsteer.agents.models.sentences import server_says
 
 _T = TypeVar("_T")
@@ -26,6 +31,8 @@ _WITHOUT_ANSWER = {
     "expired": "was not reached before the batch expired",
     "canceled": "was cancelled",
 }
+# No such batch, for this key at least.
+_GONE = {404, 410}
 
 
 class _Batch(BaseModel):
@@ -47,13 +54,21 @@ def read_batch_id(body: str) -> str:
         ) from error
 
 
-def wait_for_end(client: anthropic.Anthropic, batch_id: str, poll_seconds: float) -> None:
+def wait_for_end(
+    client: anthropic.Anthropic,
+    endpoint: Endpoint,
+    batch_id: str,
+    poll_seconds: float,
+    between: Callable[[], None],
+) -> None:
     """Look at a batch until it has ended; the provider ends each after a day at the latest.
 
     Raises:
+        BatchGone: it is not there any more.
         CallAmbiguous: it cannot be looked at.
     """
-    while not _fetch(batch_id, lambda: _has_ended(client, batch_id)):
+    while not _fetch(endpoint, batch_id, lambda: _has_ended(client, batch_id)):
+        between()
         time.sleep(poll_seconds)
 
 
@@ -63,10 +78,11 @@ def read_results(
     """The body of each request's answer, in the order of the requests, or why there is none.
 
     Raises:
+        BatchGone: the results are kept no more.
         CallAmbiguous: the results cannot be fetched.
     """
     raw = client.messages.batches.with_raw_response
-    text = _fetch(batch_id, lambda: raw.results(batch_id).text())
+    text = _fetch(endpoint, batch_id, lambda: raw.results(batch_id).text())
     found: dict[str, str | ModelUnavailable] = {}
     for line in filter(None, text.split("\n")):
         try:
@@ -83,9 +99,12 @@ def read_results(
 
 def _has_ended(client: anthropic.Anthropic, batch_id: str) -> bool:
     # A reply of another kind is text, or an object without fields.
-    status: object = getattr(client.messages.batches.retrieve(batch_id), "processing_status", None)
+    batch = client.messages.batches.retrieve(batch_id)
+    status: object = getattr(batch, "processing_status", None)
     if status not in ("in_progress", "canceling", "ended"):
         raise ValueError(f"no batch has the status {status!r}")
+    if status == "ended" and not batch.results_url:
+        raise _gone(batch_id)  # they are kept for some weeks
     return status == "ended"
 
 
@@ -99,11 +118,27 @@ def _entry(endpoint: Endpoint, result: dict[str, Any]) -> str | ModelUnavailable
     )
 
 
-def _fetch(batch_id: str, step: Callable[[], _T]) -> _T:
+def _fetch(endpoint: Endpoint, batch_id: str, step: Callable[[], _T]) -> _T:
     try:
         return step()
+    except anthropic.APIStatusError as error:
+        if error.status_code in _GONE:
+            raise _gone(batch_id) from error
+        quoted = server_says(endpoint, error.body)
+        raise _kept_back(batch_id, f" (status {error.status_code}{quoted})") from error
     except (anthropic.AnthropicError, httpx2.HTTPError, ValueError) as error:
-        raise CallAmbiguous(
-            f"The batch {batch_id} was accepted, but the Anthropic endpoint does not give its "
-            "results; it is being paid for, so fetch it again by this id instead of asking anew."
-        ) from error
+        raise _kept_back(batch_id, "") from error
+
+
+def _gone(batch_id: str) -> BatchGone:
+    return BatchGone(
+        f"The batch {batch_id} was accepted, but the Anthropic endpoint has no results of it for "
+        "this key any more; it may have been paid."
+    )
+
+
+def _kept_back(batch_id: str, why: str) -> CallAmbiguous:
+    return CallAmbiguous(
+        f"The batch {batch_id} was accepted, but the Anthropic endpoint does not give its results "
+        f"now{why}; it is being paid for."
+    )

@@ -8,7 +8,7 @@ a call without an answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import anthropic
@@ -17,10 +17,11 @@ from pydantic import JsonValue
 from selfsteer.agents.models.allow import check_allowed
 from selfsteer.agents.models.anthropic_batch import read_batch_id, read_results, wait_for_end
 from selfsteer.agents.models.anthropic_reply import read_message
-from selfsteer.agents.models.chat_model import Ask, Reply
+from selfsteer.agents.models.chat_model import Ask, Reply, do_nothing
 from selfsteer.agents.models.endpoint import Endpoint, check_model_name, key_from_environment
 from selfsteer.agents.models.errors import CallAmbiguous, ModelUnavailable
 from selfsteer.agents.models.outcomes import NotingClient, told_apart
+from selfsteer.agents.models.waits import TIMEOUT
 from selfsteer.errors import ControllerError
 
 KEY_VARIABLE = "ANTHROPIC_API_KEY"
@@ -36,8 +37,9 @@ class AnthropicModel:
     Args:
         model: its name.
         base_url: another server; None leaves it to `ANTHROPIC_BASE_URL` and the SDK.
-        timeout: seconds without a byte after which an attempt is given up.
-        max_retries: how often the SDK repeats a call that failed; nothing else does.
+        timeout: seconds without a byte after which a call is given up.
+        max_retries: how often the SDK repeats a look at a batch, which costs nothing; what pays is
+            never repeated by it.
         poll_seconds: how long to wait between looks at a batch.
 
     Raises:
@@ -49,7 +51,7 @@ class AnthropicModel:
         model: str,
         *,
         base_url: str | None = None,
-        timeout: float = 120.0,
+        timeout: float = TIMEOUT,
         max_retries: int = 2,
         poll_seconds: float = 10.0,
     ) -> None:
@@ -65,10 +67,11 @@ class AnthropicModel:
         self._client = anthropic.Anthropic(
             api_key=key,
             base_url=base_url,
-            max_retries=max_retries,
+            max_retries=0,  # see `outcomes`
             timeout=http.timeout,
             http_client=http,
         )
+        self._looking = self._client.with_options(max_retries=max_retries)
         self._poll_seconds = poll_seconds
 
     @property
@@ -123,11 +126,13 @@ class AnthropicModel:
             body = raw.create(requests=entries).text()
         return read_batch_id(body)
 
-    def finish_batch(self, batch_id: str, count: int) -> list[str | ModelUnavailable]:
+    def finish_batch(
+        self, batch_id: str, count: int, between: Callable[[], None] = do_nothing
+    ) -> list[str | ModelUnavailable]:
         """As in `BatchModel`."""
         check_allowed(self._client.base_url.host)
-        wait_for_end(self._client, batch_id, self._poll_seconds)
-        return read_results(self._client, self._endpoint, batch_id, count)
+        wait_for_end(self._looking, self._endpoint, batch_id, self._poll_seconds, between)
+        return read_results(self._looking, self._endpoint, batch_id, count)
 
     def send_batch(
         self, requests: Sequence[Mapping[str, JsonValue]]

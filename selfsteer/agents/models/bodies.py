@@ -17,6 +17,6 @@ def unreadable(label: str, body: str) -> UnreadableReply:
     else:
         what = "text of another kind"
     return UnreadableReply(
-        f"{label[0].upper()}{label[1:]} answered with {what} instead of a reply; "
-        "check the base URL, or ask again."
+        f"{label[0].upper()}{label[1:]} answered with {what} instead of a reply, so check the base "
+        "URL."
     )

@@ -6,7 +6,7 @@ A call has three steps, so that a ledger can stand between them: `request` makes
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Literal, Protocol
 
 from pydantic import Field, JsonValue, field_validator
@@ -109,6 +109,10 @@ class ChatModel(Protocol):
         ...
 
 
+def do_nothing() -> None:
+    """What is done between two looks at a batch where nothing breaks the wait off."""
+
+
 class BatchModel(ChatModel, Protocol):
     """A model that also answers many requests together, later and cheaper."""
 
@@ -121,14 +125,20 @@ class BatchModel(ChatModel, Protocol):
         """
         ...
 
-    def finish_batch(self, batch_id: str, count: int) -> list[str | ModelUnavailable]:
+    def finish_batch(
+        self, batch_id: str, count: int, between: Callable[[], None] = do_nothing
+    ) -> list[str | ModelUnavailable]:
         """Wait for a batch of `count` requests.
+
+        Args:
+            between: called between two looks at the batch; what it raises breaks the wait off.
 
         Returns:
             for each request, in order, a body for `read`, or why there is none.
 
         Raises:
-            CallAmbiguous: the results cannot be had.
+            BatchGone: the results can be had no more.
+            CallAmbiguous: the results cannot be had now.
         """
         ...
 

@@ -10,7 +10,17 @@ class ModelUnavailable(ControllerError):
 
 
 class CallRefused(ModelUnavailable):
-    """The call was certainly not paid: it was turned down, or never reached the model."""
+    """The call was certainly not paid: it was turned down, or never reached the model.
+
+    Attributes:
+        passing: whether the same call may well be taken a little later.
+        wait: seconds that the server asks to wait before; None where it does not say.
+    """
+
+    def __init__(self, why: str, *, passing: bool = False, wait: float | None = None) -> None:
+        super().__init__(why)
+        self.passing = passing
+        self.wait = wait
 
 
 class RequestsForbidden(CallRefused):
@@ -19,6 +29,10 @@ class RequestsForbidden(CallRefused):
 
 class CallAmbiguous(ModelUnavailable):
     """The call may have been paid although its answer is lost."""
+
+
+class BatchGone(CallAmbiguous):
+    """A batch was accepted, and its answers can be had no more; waiting does not bring them."""
 
 
 class UnreadableReply(ControllerError):

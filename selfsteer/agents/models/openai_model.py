@@ -19,6 +19,7 @@ from selfsteer.agents.models.chat_model import Ask, Reply
 from selfsteer.agents.models.endpoint import Endpoint, check_model_name, key_from_environment
 from selfsteer.agents.models.openai_reply import read_completion
 from selfsteer.agents.models.outcomes import NotingClient, told_apart
+from selfsteer.agents.models.waits import TIMEOUT
 from selfsteer.errors import ControllerError
 
 if TYPE_CHECKING:
@@ -39,8 +40,7 @@ class OpenAIModel:
     Args:
         model: its name.
         base_url: the server, up to and with `/v1`; None leaves it to `OPENAI_BASE_URL` and the SDK.
-        timeout: seconds without a byte after which an attempt is given up.
-        max_retries: how often the SDK repeats a call that failed; nothing else does.
+        timeout: seconds without a byte after which a call is given up.
 
     Raises:
         ControllerError: the name is blank, the package openai is missing, or OpenAI itself is to be
@@ -52,8 +52,7 @@ class OpenAIModel:
         model: str,
         *,
         base_url: str | None = None,
-        timeout: float = 120.0,
-        max_retries: int = 2,
+        timeout: float = TIMEOUT,
     ) -> None:
         check_model_name(model, "an OpenAI-compatible server")
         self._sdk = _sdk()
@@ -62,7 +61,7 @@ class OpenAIModel:
         self._client: openai.OpenAI = self._sdk.OpenAI(
             api_key=key or _NO_KEY,
             base_url=base_url,
-            max_retries=max_retries,
+            max_retries=0,  # see `outcomes`
             timeout=http.timeout,
             http_client=http,
         )

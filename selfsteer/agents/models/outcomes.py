@@ -1,7 +1,8 @@
 """What became of a call that brought no answer: certainly not paid, or perhaps paid.
 
-The SDKs retry by themselves, and the last attempt alone cannot tell what a call cost: a time-out
-may be followed by a 429. So every attempt is noted as it ends, below the SDK.
+The error that an SDK raises cannot always tell: one within a stream has the status of the stream.
+So the end of each attempt is noted below the SDK. A call that pays is one attempt, because the SDKs
+repeat what may have been paid as readily as what was turned down; who asks again is `PaidCalls`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import httpx2
 
 from selfsteer.agents.models.endpoint import Endpoint
 from selfsteer.agents.models.errors import CallAmbiguous, CallRefused, ModelUnavailable
-from selfsteer.agents.models.sentences import accident, lost_before, refusal
+from selfsteer.agents.models.sentences import accident, has_cause, refusal
+from selfsteer.agents.models.waits import wait_asked_for
 
 CONNECT_SECONDS = 5.0
 
@@ -31,6 +33,9 @@ _NEVER_SENT = (
 # The client's errors are answered before a model runs, except for those that mean "too slow".
 _TOO_SLOW = {408, 499}
 _NOT_SERVED = {501, 503, 529}
+# What is turned down for the time being, and what may only be starting.
+_LATER = {429, 503, 529}
+_NOT_THERE_YET = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 _risks: ContextVar[list[bool] | None] = ContextVar("risks", default=None)
 
@@ -39,7 +44,7 @@ class NotingClient(httpx2.Client):
     """An HTTP client for the SDKs that notes of each attempt whether it may have been paid.
 
     Args:
-        timeout: seconds without a byte after which an attempt is given up.
+        timeout: seconds without a byte after which a call is given up.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -92,8 +97,14 @@ def _note(risky: bool) -> None:
 
 
 def _outcome(error: Exception, risks: list[bool], endpoint: Endpoint) -> ModelUnavailable:
-    if not any(risks):
-        return CallRefused(refusal(endpoint, error))
-    if not risks[-1]:
-        return CallAmbiguous(lost_before(endpoint, len(risks)))
-    return CallAmbiguous(accident(endpoint, error))
+    if any(risks):
+        return CallAmbiguous(accident(endpoint, error))
+    response = getattr(error, "response", None)
+    if response is None:
+        passing = has_cause(error, _NOT_THERE_YET)
+        return CallRefused(refusal(endpoint, error), passing=passing)
+    return CallRefused(
+        refusal(endpoint, error),
+        passing=response.status_code in _LATER,
+        wait=wait_asked_for(response.headers),
+    )

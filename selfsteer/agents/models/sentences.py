@@ -21,6 +21,7 @@ _OTHER_ADVICE = "change the request or the model"
 _UNQUOTED = {401, 403}
 _QUOTED_LENGTH = 200
 _MAYBE_PAID = "it may have been paid, so decide whether to ask again"
+_TOO_SLOW = "sent nothing until its time was up, which a longer time-out may mend"
 
 
 def refusal(endpoint: Endpoint, error: Exception) -> str:
@@ -38,24 +39,16 @@ def refusal(endpoint: Endpoint, error: Exception) -> str:
 
 
 def accident(endpoint: Endpoint, error: Exception) -> str:
-    """Of a call that may have been paid, and was lost on its last attempt."""
+    """Of a call that may have been paid."""
     status = _status(error)
     # An error within a stream has the status of the stream, which began well.
     if status is not None and status >= 400:
         what = f"failed with status {status}"
-    elif _has_cause(error, httpx2.TimeoutException):
-        what = "did not answer in time"
+    elif has_cause(error, (httpx2.TimeoutException,)):
+        what = _TOO_SLOW
     else:
         what = "broke off its answer"
     return f"{_subject(endpoint)} {what}; {_MAYBE_PAID}."
-
-
-def lost_before(endpoint: Endpoint, attempts: int) -> str:
-    """Of a call that may have been paid on an attempt before the last, which was turned down."""
-    return (
-        f"{_subject(endpoint)} refused the last of {attempts} attempts, but one before it was "
-        f"lost on the way; {_MAYBE_PAID}."
-    )
 
 
 def server_says(endpoint: Endpoint, body: object) -> str:
@@ -80,9 +73,10 @@ def _subject(endpoint: Endpoint) -> str:
     return endpoint.label[0].upper() + endpoint.label[1:]
 
 
-def _has_cause(error: BaseException | None, kind: type[Exception]) -> bool:
+def has_cause(error: BaseException | None, kinds: tuple[type[Exception], ...]) -> bool:
+    """Whether an error is of one of these kinds, or was raised because of one that is."""
     while error is not None:
-        if isinstance(error, kind):
+        if isinstance(error, kinds):
             return True
         error = error.__cause__
     return False

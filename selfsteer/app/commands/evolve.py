@@ -12,7 +12,7 @@ from selfsteer.app import options
 from selfsteer.app.commands.run import parse_strengths
 from selfsteer.app.controllers import Deciders, Payer, build_controller, check_deciders
 from selfsteer.app.loading import load_student, load_vector, open_memory
-from selfsteer.app.output import explain, literal, place, print_json, stdout
+from selfsteer.app.output import explain, literal, paid_words, place, print_json, stdout
 from selfsteer.app.settings import AppSettings
 from selfsteer.errors import SelfsteerError
 
@@ -88,6 +88,7 @@ def evolve(
         float | None, typer.Option(help="Limit of US dollars for a paid controller.")
     ] = None,
     on_ambiguous: options.OnAmbiguous = "ask",
+    timeout: options.Timeout = None,
     out: Annotated[
         Path | None,
         typer.Option(help="The page to write.", show_default="selfsteer-report-RUN.html"),
@@ -105,6 +106,7 @@ def evolve(
         controller=controller,
         model=model or defaults.model,
         base_url=base_url or defaults.base_url,
+        timeout=defaults.timeout if timeout is None else timeout,
     )
     check_deciders(who)
     limits = {
@@ -137,29 +139,30 @@ def evolve(
         for vector in vectors:
             memory.put_vector(vector)
         run_id = fresh_id()
-        payer = Payer(memory, run_id, settings.budget, on_ambiguous)
-        decider = build_controller(who, steered, pairs, payer)
-        inputs = Inputs.store(
-            memory,
-            student=student,
-            device=device or defaults.device,
-            dtype=dtype or defaults.dtype,
-            dataset=pairs,
-            capability=None,
-            who=who,
-        )
-        with drained_by_sigterm() as control, watch(memory, settings, inputs) as listener:
-            ended = evolve_goal(
-                steered,
-                decider,
+        with drained_by_sigterm() as control:
+            payer = Payer(memory, run_id, settings.budget, on_ambiguous, control)
+            decider = build_controller(who, steered, pairs, payer)
+            inputs = Inputs.store(
                 memory,
-                settings,
+                student=student,
+                device=device or defaults.device,
+                dtype=dtype or defaults.dtype,
                 dataset=pairs,
-                capability=inputs.capability(memory),
-                listener=listener,
-                control=control,
-                run_id=run_id,
+                capability=None,
+                who=who,
             )
+            with watch(memory, settings, inputs) as listener:
+                ended = evolve_goal(
+                    steered,
+                    decider,
+                    memory,
+                    settings,
+                    dataset=pairs,
+                    capability=inputs.capability(memory),
+                    listener=listener,
+                    control=control,
+                    run_id=run_id,
+                )
         if ended.status == "stopped":
             say_stopped(memory, run_id)
         conclude_evolution(memory, ended, out, json_=json_)
@@ -175,6 +178,7 @@ def conclude_evolution(memory: Memory, ended: Run, out: Path | None, *, json_: b
         raise typer.Exit(DRAINED)
     verdict: dict[str, Any] = ended.verdict or {}
     events = memory.runs.events(ended.id)
+    paid = memory.ledger.paid(ended.id)
     reported = memory.runs.candidates(ended.id, "report")
     path = out or Path(f"selfsteer-report-{ended.id}.html")
     write_report(memory, ended.id, path)
@@ -192,6 +196,7 @@ def conclude_evolution(memory: Memory, ended: Run, out: Path | None, *, json_: b
                 "generations": [e.payload for e in events if e.kind == "generation"],
                 "champions": told.get("finalists", {}).get("champions", {}),
                 "compared": told.get("compared", {}),
+                "paid": paid.model_dump(),
                 "page": str(path),
                 "seconds": round(ended.seconds, 3),
             }
@@ -205,6 +210,8 @@ def conclude_evolution(memory: Memory, ended: Run, out: Path | None, *, json_: b
         if "vector_id" in verdict:
             where = place(*(verdict[name] for name in ("site", "layer", "operator", "strength")))
             console.print(literal(f"vector {verdict['vector_id']}: {where}"))
+        if paid.calls:
+            console.print(literal(f"paid: {paid_words(paid)}"))
         console.print(literal(f"{ended.seconds:.1f} s; {path}"))
     if ended.status != "accepted":
         raise typer.Exit(1)

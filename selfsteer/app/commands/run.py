@@ -13,14 +13,14 @@ import typer
 from selfsteer.app import options
 from selfsteer.app.controllers import Deciders, Payer, build_controller, check_deciders
 from selfsteer.app.loading import load_student, named_meaning, open_memory
-from selfsteer.app.output import explain, literal, plan_lines, print_json, stdout
+from selfsteer.app.output import explain, literal, paid_words, plan_lines, print_json, stdout
 from selfsteer.app.settings import AppSettings
 from selfsteer.errors import BudgetError, ControllerError, MemoryFileError, SelfsteerError
 
 if TYPE_CHECKING:
     from selfsteer.agents.approval import What
     from selfsteer.agents.settings import RunSettings
-    from selfsteer.memory.records import Run
+    from selfsteer.memory.records import Paid, Run
 
 WAITING = 3  # exit code
 # What people call the fields of the settings.
@@ -113,6 +113,7 @@ def run(
         typer.Option(metavar="data,plan", help="What waits for `selfsteer approve`, by commas."),
     ] = None,
     on_ambiguous: options.OnAmbiguous = "ask",
+    timeout: options.Timeout = None,
     seed: options.Seed = 0,
     user: Annotated[
         str | None,
@@ -157,6 +158,7 @@ def run(
         base_url=base_url or defaults.base_url,
         roles=parse_roles(role or ()),
         batch=batch,
+        timeout=defaults.timeout if timeout is None else timeout,
     )
     check_deciders(who)
     from selfsteer.agents.loop import run_goal
@@ -175,33 +177,35 @@ def run(
             memory.users.get(user)  # before the student is loaded, which takes long
         steered = load_student(student, device, dtype)
         run_id = fresh_id()
-        payer = Payer(memory, run_id, settings.budget, on_ambiguous)
-        decider = build_controller(who, steered, pairs, payer)
-        inputs = Inputs.store(
-            memory,
-            student=student,
-            device=device or defaults.device,
-            dtype=dtype or defaults.dtype,
-            dataset=pairs,
-            capability=questions,
-            who=who,
-        )
-        with drained_by_sigterm() as control, watch(memory, settings, inputs) as listener:
-            ended = run_goal(
-                steered,
-                decider,
+        with drained_by_sigterm() as control:
+            payer = Payer(memory, run_id, settings.budget, on_ambiguous, control)
+            decider = build_controller(who, steered, pairs, payer)
+            inputs = Inputs.store(
                 memory,
-                settings,
-                capability=inputs.capability(memory),
-                listener=listener,
-                control=control,
-                run_id=run_id,
-                user_id=user,
-                meaning=meaning,
+                student=student,
+                device=device or defaults.device,
+                dtype=dtype or defaults.dtype,
+                dataset=pairs,
+                capability=questions,
+                who=who,
             )
+            with watch(memory, settings, inputs) as listener:
+                ended = run_goal(
+                    steered,
+                    decider,
+                    memory,
+                    settings,
+                    capability=inputs.capability(memory),
+                    listener=listener,
+                    control=control,
+                    run_id=run_id,
+                    user_id=user,
+                    meaning=meaning,
+                )
         if ended.status == "stopped":
             say_stopped(memory, run_id)
-    _conclude(ended, json_=json_)
+        paid = memory.ledger.paid(run_id)
+    _conclude(ended, paid, json_=json_)
 
 
 def resume(
@@ -215,6 +219,10 @@ def resume(
     ] = None,
     device: options.Device = None,
     on_ambiguous: options.OnAmbiguous = "ask",
+    timeout: Annotated[
+        float | None,
+        typer.Option(help="Seconds that the large model may send nothing, if that is to change."),
+    ] = None,
     json_: options.Json = False,
 ) -> None:
     """Go on with a run that was stopped; exit codes as those of `run`."""
@@ -238,31 +246,35 @@ def resume(
         evolves = is_evolution(stopped.settings)
         kind = EvolveSettings if evolves else RunSettings
         settings = kind.model_validate(stopped.settings)
-        payer = Payer(memory, run_id, settings.budget, on_ambiguous)
-        who = inputs.who.model_copy(update={"base_url": base_url or inputs.who.base_url})
+        changes = {"base_url": base_url, "timeout": timeout}
+        given = {name: value for name, value in changes.items() if value is not None}
+        who = inputs.who.model_copy(update=given)
         pairs = inputs.dataset(memory)
-        decider = build_controller(who, model, pairs, payer)
         go_on = (
             partial(resume_evolution, dataset=pairs)
             if evolves
             else partial(resume_run, meaning=named_meaning(load=False))
         )
-        with drained_by_sigterm() as control, watch(memory, settings, inputs, run_id) as listener:
-            ended = go_on(
-                run_id,
-                model,
-                decider,
-                memory,
-                capability=inputs.capability(memory),
-                listener=listener,
-                control=control,
-            )
+        with drained_by_sigterm() as control:
+            payer = Payer(memory, run_id, settings.budget, on_ambiguous, control)
+            decider = build_controller(who, model, pairs, payer)
+            with watch(memory, settings, inputs, run_id) as listener:
+                ended = go_on(
+                    run_id,
+                    model,
+                    decider,
+                    memory,
+                    capability=inputs.capability(memory),
+                    listener=listener,
+                    control=control,
+                )
         if ended.status == "stopped":
             say_stopped(memory, run_id)
         if evolves:
             conclude_evolution(memory, ended, None, json_=json_)
             return
-    _conclude(ended, json_=json_)
+        paid = memory.ledger.paid(run_id)
+    _conclude(ended, paid, json_=json_)
 
 
 def parse_roles(words: Sequence[str]) -> dict[str, str]:
@@ -361,8 +373,8 @@ def _check_unfinished(stopped: Run) -> None:
         )
 
 
-def _conclude(ended: Run, *, json_: bool) -> None:
-    """Print what a run came to, and set the exit code."""
+def _conclude(ended: Run, paid: Paid, *, json_: bool) -> None:
+    """Print what a run came to and what it paid for, and set the exit code."""
     from selfsteer.agents.steps import steps_of_verdict
     from selfsteer.app.draining import DRAINED
 
@@ -381,6 +393,7 @@ def _conclude(ended: Run, *, json_: bool) -> None:
                 "seed": ended.seed,
                 "status": ended.status,
                 "verdict": verdict,
+                "paid": paid.model_dump(),
                 "seconds": round(ended.seconds, 3),
             }
         )
@@ -389,6 +402,8 @@ def _conclude(ended: Run, *, json_: bool) -> None:
         console.print(literal(f"{ended.status}: {verdict.get('reason', '')}"))
         for line in plan_lines(steps_of_verdict(verdict)):
             console.print(literal(line))
+        if paid.calls:
+            console.print(literal(f"paid: {paid_words(paid)}"))
         console.print(literal(f"{ended.seconds:.1f} s; for a page: selfsteer report {ended.id}"))
     if ended.status != "accepted":
         raise typer.Exit(WAITING if ended.status == "waiting" else 1)

@@ -99,6 +99,7 @@ class Costs:
         evaluations: candidates, those that were looked at again counted again.
         replies, tokens: of the replies that memory keeps; those that became pairs are not kept.
         spent: all that was used up to the verdict; None while there is none.
+        exact: False where a paid call counts at the most that it may have cost.
         seconds: of the whole run.
     """
 
@@ -107,6 +108,7 @@ class Costs:
     replies: int
     tokens: int
     spent: Spent | None
+    exact: bool
     seconds: float
 
 
@@ -289,6 +291,7 @@ def _costs(
     rows = [row for name in sorted(ids) for row in memory.get_generations(name)]
     told = next((e.payload.get("spent") for e in events if e.kind == "verdict"), None)
     spent = None if told is None else Spent.model_validate(told)
+    exact = memory.ledger.paid(run.id).exact
     kept = sum(c.split != "report" for c in candidates)
     return Costs(
         rounds=rounds,
@@ -296,5 +299,6 @@ def _costs(
         replies=len(rows),
         tokens=sum(len(row["ids"]) for row in rows),
         spent=spent,
+        exact=exact,
         seconds=run.seconds,
     )

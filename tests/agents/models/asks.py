@@ -43,7 +43,7 @@ def claude(server: LoopbackServer, **options: Any) -> AnthropicModel:
 
 def compatible(server: LoopbackServer, **options: Any) -> OpenAIModel:
     """A model of a chat completions API behind a server."""
-    defaults = {"base_url": f"{server.url}/v1", "max_retries": 0}
+    defaults = {"base_url": f"{server.url}/v1"}
     return OpenAIModel("model-of-the-tests", **{**defaults, **options})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import anthropic
-import openai
 import pytest
 
 KEY = "key-of-the-tests"
@@ -20,6 +19,5 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a hang-up there is no header that says how long to wait."""
-    for sdk in (anthropic, openai):
-        monkeypatch.setattr(sdk._base_client, "INITIAL_RETRY_DELAY", 0.0)
+    """After a hang-up there is no header that says how long to wait before the next look."""
+    monkeypatch.setattr(anthropic._base_client, "INITIAL_RETRY_DELAY", 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -87,15 +88,16 @@ def test_a_hang_up_may_have_been_paid(api: API) -> None:
 def test_a_slow_body_may_have_been_paid(api: API) -> None:
     failure = _failure(api, faults.slow(api[1].said()), timeout=PATIENCE)
     assert isinstance(failure, CallAmbiguous)
-    assert "in time" in str(failure)
+    assert "longer time-out" in str(failure)
 
 
 @both
 def test_nobody_there_was_not_paid(api: API) -> None:
     with LoopbackServer(in_turn()) as server:
         pass
-    with pytest.raises(CallRefused, match="cannot be reached"):
-        answer_of(api[0](server, max_retries=1))
+    with pytest.raises(CallRefused, match="cannot be reached") as refused:
+        answer_of(api[0](server))
+    assert (refused.value.passing, refused.value.wait) == (True, None)
 
 
 @both
@@ -104,32 +106,33 @@ def test_an_address_that_is_none_was_not_paid(
     api: API, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SELFSTEER_FORBID_REQUESTS")
-    with LoopbackServer(in_turn()) as server, pytest.raises(CallRefused, match="base URL"):
+    asked = pytest.raises(CallRefused, match="base URL")
+    with LoopbackServer(in_turn()) as server, asked as refused:
         answer_of(api[0](server, base_url=address))
+    assert not refused.value.passing
 
 
 @both
-def test_the_sdk_repeats_what_was_turned_down(api: API) -> None:
-    busy = api[1].error(529)
-    answer = api[1].said('{"score": 1}')
-    with LoopbackServer(in_turn(busy, busy, answer)) as server:
-        model = api[0](server, max_retries=2)
-        assert model.read(answer_of(model)).text == '{"score": 1}'
-    assert len(server.asked) == 3
-    assert server.bodies()[0] == server.bodies()[2]
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 503, 529])
+def test_no_sdk_repeats_a_call_by_itself(api: API, status: int) -> None:
+    """Not even where the server tells it to: what repeats calls has to know what they cost."""
+    _failure(api, replace(api[1].error(status), headers={"x-should-retry": "true"}))
 
 
 @both
-def test_what_is_turned_down_every_time_was_not_paid(api: API) -> None:
-    busy = api[1].error(429)
-    assert isinstance(_failure(api, busy, busy, busy, max_retries=2), CallRefused)
+@pytest.mark.parametrize("status", [429, 503, 529])
+def test_what_is_turned_down_for_now_says_how_long(api: API, status: int) -> None:
+    failure = _failure(api, replace(api[1].error(status), headers={"retry-after-ms": "2500"}))
+    assert isinstance(failure, CallRefused)
+    assert (failure.passing, failure.wait) == (True, 2.5)
 
 
 @both
-def test_a_loss_is_not_forgotten_when_the_last_attempt_is_turned_down(api: API) -> None:
-    failure = _failure(api, faults.HANG_UP, api[1].error(429), max_retries=1)
-    assert isinstance(failure, CallAmbiguous)
-    assert "last of 2 attempts" in str(failure)
+@pytest.mark.parametrize("status", [400, 401, 404, 501])
+def test_what_is_turned_down_for_good_is_not_passing(api: API, status: int) -> None:
+    failure = _failure(api, api[1].error(status))
+    assert isinstance(failure, CallRefused)
+    assert not failure.passing
 
 
 @both

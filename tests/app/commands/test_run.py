@@ -186,7 +186,8 @@ def test_a_call_in_doubt_stops_a_run_until_it_may_be_paid_again(
     monkeypatch.setitem(controllers.CONTROLLERS, "paying", lambda *given: Paying(given[2]))
     stopped = cli("run", GOAL, "--controller", "paying", *EASY, "--budget-money", 1)
     assert stopped.exit_code == 2
-    assert "may have been paid" in stopped.stderr
+    told = one_sentence(stopped.stderr)
+    assert told.startswith("error: It hung up; the call propose/0/propose counts as paid")
     with Memory.open(tmp_path / "selfsteer.db") as memory:
         [run] = memory.runs.all()
         assert (run.status, run.model) == ("stopped", "fake/model")
@@ -201,7 +202,7 @@ def test_money_for_a_model_without_a_price_is_refused_at_once(
     cli: Cli, scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def build(student: Student, dataset: Any, payer: Payer, who: Any) -> Any:
-        return payer.calls(FakeModel(), lambda usage: None)
+        return payer.calls(FakeModel(), lambda usage, *, batched=False: None)
 
     monkeypatch.setitem(controllers.CONTROLLERS, "paying", build)
     result = cli("run", GOAL, "--controller", "paying", "--budget-money", 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,8 @@ from selfsteer.steering.model import Student
 from tests.agents import large_server
 from tests.agents.doubles import EFFORT, GOAL
 from tests.app.conftest import Cli
-from tests.loopback import messages
+from tests.app.doubles import one_sentence
+from tests.loopback import faults, messages
 from tests.loopback.server import Answer, Asked, LoopbackServer
 
 EASY = ("--steerability", 0.05, "--coherence", 10, "--broken", 1, "--retention", 0)
@@ -98,9 +100,53 @@ def test_a_server_that_is_overloaded_stops_the_run_which_can_be_resumed(
     assert result.exit_code == 2
     assert "overloaded, so try again later." in result.stderr
     (run,) = memory.runs.all()
+    assert run.status == "stopped"
     assert memory.ledger.paid(run.id).calls == 0
     with LoopbackServer(large_server.anthropic) as server:
         assert cli("resume", run.id, "--base-url", server.url).exit_code == 0
+
+
+def test_a_server_that_is_too_slow_has_as_long_as_it_is_given(
+    cli: Cli, memory: Memory, served: tuple[LoopbackServer, tuple[str, ...]]
+) -> None:
+    _, where = served
+    with LoopbackServer(lambda asked: faults.slow(messages.said())) as slow:
+        elsewhere = (*where[:-1], slow.url)
+        result = cli("run", GOAL, *elsewhere, *EASY, "--timeout", 0.2)
+    assert result.exit_code == 2
+    assert "a longer time-out may mend" in one_sentence(result.stderr)
+    (run,) = memory.runs.all()
+    assert (run.status, memory.ledger.paid(run.id).calls) == ("stopped", 1)
+    again = cli("resume", run.id, *where[-2:], "--timeout", 30, "--on-ambiguous", "retry")
+    assert again.exit_code == 0, again.stderr
+
+
+def test_a_page_instead_of_a_reply_stops_the_run_until_it_is_told_to_ask_again(
+    cli: Cli, memory: Memory
+) -> None:
+    """One of many judgements is lost; all the others are on record."""
+    pages = [faults.WEB_PAGE]
+
+    def script(asked: Asked) -> Answer:
+        (system,) = asked.body["system"]
+        judged = large_server.role_of(system["text"]) == "judge"
+        return pages.pop() if judged and pages else large_server.anthropic(asked)
+
+    with LoopbackServer(script) as server:
+        where = ("--controller", "claude", "--model", "some-model", "--base-url", server.url)
+        stopped = cli("run", GOAL, *where, *EASY)
+        assert stopped.exit_code == 2
+        told = one_sentence(stopped.stderr)
+        assert "a web page instead of a reply" in told and "--on-ambiguous retry" in told
+        (run,) = memory.runs.all()
+        assert run.status == "stopped"
+        before = len(server.asked)
+        assert cli("resume", run.id).exit_code == 2
+        assert len(server.asked) == before
+        resumed = cli("resume", run.id, "--on-ambiguous", "retry")
+        assert resumed.exit_code == 0, resumed.stderr
+    statuses = Counter(entry.status for entry in memory.ledger.entries(run.id))
+    assert (statuses["committed"], statuses["parsed"]) == (1, len(server.asked) - 1)
 
 
 def _plain(script: Any) -> Any:
