@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from selfsteer.errors import StudentError
 from selfsteer.steering.chat import Rendered, Span, plain_text
+from selfsteer.steering.lengths import beginning, newest, within
 from selfsteer.steering.prompts import Example, Message, Prompt
 from selfsteer.steering.spelling import Spelling
 
@@ -76,13 +77,17 @@ def encode_turn(student: Student, messages: Sequence[Message]) -> Encoded:
     """A conversation whose last message, a user's say, is what the student has to say next.
 
     The header that the template writes for that message ends the prompt, and what it writes behind
-    the message is left out.
+    the message is left out. Of a long message the beginning counts, and of what stands before it
+    the newest that the context has room for: see `selfsteer.steering.lengths`.
 
     Raises:
         StudentError: the last message has no words, nothing stands before it (as for a student
             without a template or a start token), or the template refuses the conversation.
     """
-    rendered, from_template = _render(student, Prompt(messages=tuple(messages)))
+    *before, last = messages
+    last = last.model_copy(update={"content": beginning(student, last.content)})
+    messages = (*newest(student, before), last)
+    rendered, from_template = _render(student, Prompt(messages=messages))
     ids, offsets = _tokenise(student, rendered.text)
     if not messages[-1].content.strip() or not rendered.spans:
         raise StudentError("The last message of a conversation has no words to predict.")
@@ -99,13 +104,14 @@ def encode_turn(student: Student, messages: Sequence[Message]) -> Encoded:
     special = [i in student.special_ids for i in ids]
     if from_template:
         special = [a or b for a, b in zip(special, scaffold, strict=True)]
-    return Encoded(
+    row = Encoded(
         ids=start + ids[:end],
         prompt_length=len(start) + first,
         roles=roles[:1] * len(start) + roles[:first] + ["assistant"] * (end - first),
         special=[True] * len(start) + special[:end],
         spelling=student.spelling,
     )
+    return within(student, row)
 
 
 def closing_ids(student: Student) -> list[int]:

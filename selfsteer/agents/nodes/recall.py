@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 from selfsteer.agents.context import Context
 from selfsteer.agents.state import LoopState
 from selfsteer.agents.steps import Recollection, Step, distinct, steps_of_plan, told
 from selfsteer.agents.types import Thresholds
+from selfsteer.errors import MemoryFileError
 from selfsteer.memory.composing import compositions
 from selfsteer.memory.goals import goal_key
 from selfsteer.memory.records import Doubt, RecallHit, Remembered
@@ -67,7 +69,9 @@ def _best(hits: Sequence[RecallHit], context: Context) -> RecallHit | None:
     able = [
         hit
         for hit in hits
-        if (hit.exact or hit.coverage >= MIN_COVERAGE) and _usable(hit.remembered, goal, context)
+        if (hit.exact or hit.coverage >= MIN_COVERAGE)
+        and _readable(steps_of_plan(hit.remembered.plan), context)
+        and _usable(hit.remembered, goal, context)
     ]
     return max(able, key=lambda hit: hit.coverage, default=None)
 
@@ -110,6 +114,7 @@ def _together(hits: Sequence[RecallHit], context: Context) -> Recollection | Non
             or not distinct(steps)
             or any(set(steps) == set(other) for other in known)  # remembered as one plan by now
             or _failed_together(parts, context)
+            or not _readable(steps, context)
         ):
             continue
         return _composed(parts, steps, context)
@@ -149,6 +154,17 @@ def _usable(found: Remembered, goal: str, context: Context) -> bool:
     # This judge learns from pairs: there must be some, and of the whole goal.
     dataset_id = context.vector(found.vector_id).dataset_id
     return len(steps) == 1 and context.holds_dataset(dataset_id)
+
+
+def _readable(steps: Sequence[Step], context: Context) -> bool:
+    """Whether all vectors of a plan are as they were stored; a run can do without."""
+    try:
+        for step in steps:
+            context.vector(step.vector)
+    except MemoryFileError as error:
+        warnings.warn(f"A remembered plan is left out: {error}", stacklevel=2)
+        return False
+    return True
 
 
 def _own(hit: RecallHit, context: Context) -> bool:

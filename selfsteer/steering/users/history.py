@@ -32,12 +32,19 @@ class Choice:
     Attributes:
         prompt: the conversation that both reply to.
         source: id of the observation that it comes from.
+        accepted: id of the other one, where the replies were observed apart.
     """
 
     prompt: tuple[Message, ...]
     chosen: str
     rejected: str
     source: str = ""
+    accepted: str = ""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The ids of all observations that it comes from."""
+        return tuple(name for name in (self.source, self.accepted) if name)
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,12 @@ class History:
     def size(self) -> int:
         """The number of observations."""
         return len(self.turns) + len(self.choices) + len(self.ratings)
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """The ids of all observations that it comes from."""
+        named = {one.source for one in (*self.turns, *self.ratings) if one.source}
+        return frozenset(named.union(*(choice.sources for choice in self.choices)))
 
     def latest(self, turns: int) -> History:
         """The same with the last ``turns`` messages only."""

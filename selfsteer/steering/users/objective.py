@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from selfsteer.errors import DatasetError
-from selfsteer.steering.encoding import Encoded, encode, encode_turn
+from selfsteer.steering.encoding import Encoded, encode_turn
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan
-from selfsteer.steering.prompts import Example, Message, Prompt
+from selfsteer.steering.prompts import Message
 from selfsteer.steering.scoring import completion_logprobs
 from selfsteer.steering.users.history import History
+from selfsteer.steering.users.replies import reply_row
 
 TURN = "last + response"
 """What a user's plan edits: the token that leads to the words predicted, and the words."""
@@ -189,26 +190,15 @@ def _rewards(
     conditions: Sequence[Condition],
 ) -> list[list[float]]:
     """What each user's condition adds to the log-probability of each reply, in nats."""
-    told: list[Example] = []
-    plain: list[Example] = []
+    told: list[Encoded] = []
+    plain: list[Encoded] = []
     plans: list[Plan] = []
     for several, condition in zip(replies, conditions, strict=True):
         for prompt, reply in several:
-            told.append(_told(student, condition.before, prompt, reply))
-            plain.append(Example(prompt=Prompt(messages=prompt), completion=reply))
+            told.append(reply_row(student, (*condition.before, *prompt), reply))
+            plain.append(reply_row(student, prompt, reply))
             plans.append(condition.plan)
     scores = completion_logprobs(student, told + plain, plans + [Plan.none()] * len(plain))
     totals = [float(score.double().sum()) for score in scores]
     added = iter([a - b for a, b in zip(totals, totals[len(told) :], strict=False)])
     return [[next(added) for _ in several] for several in replies]
-
-
-def _told(
-    student: Student, before: tuple[Message, ...], prompt: tuple[Message, ...], reply: str
-) -> Example:
-    def example(before: tuple[Message, ...]) -> Example:
-        return Example(prompt=Prompt(messages=(*before, *prompt)), completion=reply)
-
-    return example(
-        _in_context(student, before, lambda part: len(encode(student, example(part)).ids))
-    )

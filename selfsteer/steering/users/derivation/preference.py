@@ -7,10 +7,11 @@ from statistics import median
 from selfsteer.errors import DatasetError
 from selfsteer.steering.capture import capture
 from selfsteer.steering.model import Student
-from selfsteer.steering.prompts import Example, Message, Prompt
+from selfsteer.steering.prompts import Message
 from selfsteer.steering.users.history import History
 from selfsteer.steering.users.known import Known
 from selfsteer.steering.users.objective import TURN
+from selfsteer.steering.users.replies import reply_row
 from selfsteer.steering.users.shrinkage import recency_weights
 from selfsteer.steering.vectors import SteeringVector
 
@@ -37,14 +38,15 @@ def preference(
         )
     layer = known.encoder.layer
     sides = [
-        *(_example(prompt, chosen) for prompt, chosen, _, _ in pairs),
-        *(_example(prompt, rejected) for _, _, prompt, rejected in pairs),
+        *(reply_row(student, prompt, chosen) for prompt, chosen, _, _ in pairs),
+        *(reply_row(student, prompt, rejected) for _, _, prompt, rejected in pairs),
     ]
     read = capture(student, sides, [layer])
     values = read.values[0].double().cpu()
     weights = recency_weights(len(pairs), half_life)
     apart = (weights / weights.sum()) @ (values[: len(pairs)] - values[len(pairs) :])
-    sources = [c.source for c in history.choices] + [r.source for r in history.ratings]
+    sources = [name for c in history.choices for name in c.sources]
+    sources += [r.source for r in history.ratings]
     return SteeringVector(
         directions={layer: (apart * len(pairs) / (len(pairs) + _HALF_KNOWN)).float()},
         residual_norms={layer: float(read.norms.mean())},
@@ -72,7 +74,3 @@ def _rated_pairs(
     above = [rated for rated in ordered if rated.rating > middle]
     below = [rated for rated in reversed(ordered) if rated.rating < middle]
     return [(a.prompt, a.reply, b.prompt, b.reply) for a, b in zip(above, below, strict=False)]
-
-
-def _example(prompt: tuple[Message, ...], reply: str) -> Example:
-    return Example(prompt=Prompt(messages=prompt), completion=reply)

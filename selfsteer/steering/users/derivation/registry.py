@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from selfsteer.errors import DatasetError
 from selfsteer.steering.model import Student
@@ -13,6 +14,7 @@ from selfsteer.steering.users.derivation.preference import preference
 from selfsteer.steering.users.derivation.traits import traits
 from selfsteer.steering.users.history import History
 from selfsteer.steering.users.known import Known
+from selfsteer.steering.users.replies import cut_texts
 from selfsteer.steering.users.shrinkage import recency_weights
 from selfsteer.steering.vectors import SteeringVector
 
@@ -40,6 +42,9 @@ def derive(
 ) -> SteeringVector:
     """The vector of a user.
 
+    Where a message or a reply is so long that only its beginning counts, the notes say of how many
+    (`cut`).
+
     Args:
         method: a name of `METHODS`.
         half_life: observations after which one counts half; None to count all alike.
@@ -49,7 +54,9 @@ def derive(
         VectorError: what is known belongs to another student, or the user shows nothing.
     """
     check_method(method, half_life)
-    return METHODS[method](student, history, known, half_life)
+    vector = METHODS[method](student, history, known, half_life)
+    cut = cut_texts(student, history)
+    return replace(vector, notes={**vector.notes, "cut": cut}) if cut else vector
 
 
 def check_method(method: str, half_life: float | None) -> None:
