@@ -1,6 +1,7 @@
 """Choosing candidates: a coarse grid first, then Optuna's TPE, asked and told in batches.
 
-The limits of a goal are constraints of the study (Watanabe and Hutter, "c-TPE", 2023).
+The limits of a goal are constraints of the study (for TPE with constraints see Watanabe and Hutter,
+"c-TPE", 2023; Optuna's differs from theirs).
 
 The study is rebuilt from the results at every ask, so that nothing but plain numbers has to survive
 an interruption.
