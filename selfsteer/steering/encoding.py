@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from selfsteer.errors import StudentError
 from selfsteer.steering.chat import Rendered, Span, plain_text
-from selfsteer.steering.lengths import beginning, newest, within
+from selfsteer.steering.lengths import beginning, fitting, newest
 from selfsteer.steering.prompts import Example, Message, Prompt
 from selfsteer.steering.spelling import Spelling
 
@@ -86,8 +86,11 @@ def encode_turn(student: Student, messages: Sequence[Message]) -> Encoded:
     """
     *before, last = messages
     last = last.model_copy(update={"content": beginning(student, last.content)})
-    messages = (*newest(student, before), last)
-    rendered, from_template = _render(student, Prompt(messages=messages))
+    return fitting(student, newest(student, before), lambda kept: _turn_row(student, (*kept, last)))
+
+
+def _turn_row(student: Student, messages: Sequence[Message]) -> Encoded:
+    rendered, from_template = _render(student, Prompt(messages=tuple(messages)))
     ids, offsets = _tokenise(student, rendered.text)
     if not messages[-1].content.strip() or not rendered.spans:
         raise StudentError("The last message of a conversation has no words to predict.")
@@ -104,14 +107,13 @@ def encode_turn(student: Student, messages: Sequence[Message]) -> Encoded:
     special = [i in student.special_ids for i in ids]
     if from_template:
         special = [a or b for a, b in zip(special, scaffold, strict=True)]
-    row = Encoded(
+    return Encoded(
         ids=start + ids[:end],
         prompt_length=len(start) + first,
         roles=roles[:1] * len(start) + roles[:first] + ["assistant"] * (end - first),
         special=[True] * len(start) + special[:end],
         spelling=student.spelling,
     )
-    return within(student, row)
 
 
 def closing_ids(student: Student) -> list[int]:

@@ -7,7 +7,8 @@ of what leads to that the end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,34 @@ def newest(student: Student, messages: Sequence[Message]) -> tuple[Message, ...]
         kept.append(message.model_copy(update={"content": message.content[-room:]}))
         room -= len(message.content)
     return tuple(reversed(kept))
+
+
+def fitting(
+    student: Student, messages: Sequence[Message], row: Callable[[tuple[Message, ...]], Encoded]
+) -> Encoded:
+    """The row of a conversation, without its oldest messages where the context has no room.
+
+    Messages of the system stay, and what is left begins with one of the user's, as chat templates
+    want it. What is too long even so is cut: see `within`.
+
+    Args:
+        row: encodes what stands before, with what follows it.
+    """
+    limit = student.context_length
+
+    def fits(one: Encoded) -> bool:
+        said = min(len(one.ids) - one.prompt_length, most_tokens(student))
+        return limit is None or one.prompt_length + said <= limit
+
+    whole = row(tuple(messages))
+    if fits(whole):
+        return within(student, whole)
+    system = tuple(message for message in messages if message.role == "system")
+    said = tuple(message for message in messages if message.role != "system")
+    starts = [i for i, message in enumerate(said) if i and message.role == "user"]
+    parts = [(*system, *said[start:]) for start in starts]
+    first = bisect_left(parts, True, key=lambda part: fits(row(part)))
+    return within(student, row(parts[min(first, len(parts) - 1)]) if parts else whole)
 
 
 def within(student: Student, row: Encoded) -> Encoded:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from selfsteer.agents.users.histories import history_of
 from selfsteer.agents.users.judging import FEWEST, Verdict, judge_vector
 from selfsteer.errors import UserError
+from selfsteer.memory.check import set_aside_if_altered
 from selfsteer.memory.store import Memory
 from selfsteer.memory.users import UserVector
 from selfsteer.steering.model import Student
@@ -49,27 +50,37 @@ def derive_user(
         half_life: messages after which one counts half; None to count all alike.
 
     Raises:
-        UserError: an unknown user, or one of whom nothing is known that the method can use.
+        UserError: an unknown user, or one of whom nothing is known that the method can use; one
+            who was forgotten meanwhile, or somebody whom `known` was learned from. Nothing is
+            stored then.
         DatasetError: an unknown method, or one that needs what was not observed.
     """
     history = derivable(memory, user_id, method, half_life)
     dose, verdict = _judge(student, known, history, method, half_life)
     vector = derive(method, student, history, known, half_life=half_life)
     plan = user_plan(vector, dose)
-    sources = {turn.source for turn in history.turns}
-    sources |= {one.source for one in history.choices} | {one.source for one in history.ratings}
-    version = memory.users.put_vector(
-        user_id,
-        memory.put_vector(vector),
-        method=method,
-        settings={"half_life": half_life, "dose": dose, "encoder": known.encoder.id},
-        plan=plan.describe(),
-        evidence=sorted(sources),
-        scores=verdict.scores() if verdict else {},
-    )
-    if verdict is not None and verdict.better:
-        version = memory.users.put_in_use(version.id, verdict.scores(), str(verdict))
+    with memory.users.transaction():  # a vector without its user would outlast forgetting
+        _check_lasting(memory, known)
+        version = memory.users.put_vector(
+            user_id,
+            memory.put_vector(vector),
+            method=method,
+            settings={"half_life": half_life, "dose": dose, "encoder": known.encoder.id},
+            plan=plan.describe(),
+            evidence=sorted(history.sources),
+            scores=verdict.scores() if verdict else {},
+        )
+        if verdict is not None and verdict.better:
+            version = memory.users.put_in_use(version.id, verdict.scores(), str(verdict))
     return Derived(version, verdict)
+
+
+def _check_lasting(memory: Memory, known: Known) -> None:
+    if memory.users.stale_pools(known.encoder.id):
+        raise UserError(
+            "Somebody whom the map of users was learned from was forgotten or withdrew meanwhile; "
+            "derive again."
+        )
 
 
 def derivable(memory: Memory, user_id: str, method: str, half_life: float | None) -> History:
@@ -92,11 +103,14 @@ def review_user(
     """Judge the vector in use on what came since, and retire it if it is not better any more.
 
     Returns:
-        the version as it stands now, and the verdict; None where none is in use, or too little
-        came since.
+        the version as it stands now, and the verdict; None where none is in use, too little came
+        since, or its vector was altered on disk: then it is retired and set aside.
     """
     version = memory.users.current(user_id, student.fingerprint)
     if version is None:
+        return None
+    if set_aside_if_altered(memory, version.vector_id):
+        memory.users.retire(version.id, version.scores, "its vector was altered on disk")
         return None
     old = set(version.evidence)
     fresh = [one for one in memory.users.observations(user_id) if one.id not in old]

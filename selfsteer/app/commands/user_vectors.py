@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from selfsteer.agents.users.predicting import Prediction
     from selfsteer.memory.store import Memory
     from selfsteer.steering.model import Student
-    from selfsteer.steering.users.fitting import Progress as Fitting
     from selfsteer.steering.users.known import Known
 
 _WORDS = 60  # characters of an observation in a table
@@ -122,8 +121,9 @@ def explain(
         explainable(memory, subject, user_id)
         found = explain_version(memory, subject, _known(memory, subject), user_id, seed=seed)
         if page is not None:
-            write_user_page(found, page)
+            # On record first: after a kill in between, forgetting finds nothing there to delete.
             memory.files.note("page", page, user_ids=[user_id])
+            write_user_page(found, page)
     if json_:
         print_json({"version": found.version.model_dump(), **asdict(found.told)})
     else:
@@ -138,16 +138,9 @@ def _opened(user_id: str, db: Path | None) -> Memory:
 
 
 def _known(memory: Memory, student: Student) -> Known:
-    from selfsteer.agents.users.learning import known_users
-    from selfsteer.app.crowd import bundled_crowd
-    from selfsteer.app.stage_progress import StageProgress
+    from selfsteer.app.at_large import at_large
 
-    with StageProgress() as stages:
-
-        def told(progress: Fitting) -> None:
-            stages("learning what users are like", progress.done, progress.steps)
-
-        return known_users(memory, student, bundled_crowd(), report=told)
+    return at_large(memory, student)
 
 
 def _tell(found: Prediction) -> None:

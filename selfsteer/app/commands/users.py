@@ -185,6 +185,13 @@ def consent(
 def forget(
     user_id: UserId,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    rebuild: Annotated[
+        bool,
+        typer.Option(
+            "--rebuild/--no-rebuild",
+            help="Learn what users are like anew, where this one was in it; else when next needed.",
+        ),
+    ] = True,
     db: options.Db = None,
     json_: options.Json = False,
 ) -> None:
@@ -192,16 +199,21 @@ def forget(
 
     Exit code 1 if something could not be reached; it is named.
     """
+    from selfsteer.app.at_large import learn_anew, learned_for
+
     with open_memory(db, read_only=True) as memory:
         memory.users.get(user_id)
     if not yes:
         typer.confirm(f"Forget user {user_id!a} for good?", abort=True, err=True)
     with open_memory(db) as memory:
+        learned = learned_for(memory)
         report = memory.users.forget(user_id)
+        stale = [one for one in learned if one.id in report.stale] if rebuild else []
+        rebuilt = learn_anew(memory, stale)
     if json_:
-        print_json(report.model_dump())
+        print_json({**report.model_dump(), "rebuilt": rebuilt})
     else:
-        _tell(report)
+        _tell(report, len(rebuilt))
     if report.remains:
         raise typer.Exit(_LEFT)
 
@@ -221,7 +233,7 @@ def _tell_imported(told: Imported) -> None:
     )
 
 
-def _tell(report: Forgotten) -> None:
+def _tell(report: Forgotten, rebuilt: int) -> None:
     console = stdout()
     numbers = {
         "observations": report.observations,
@@ -235,7 +247,10 @@ def _tell(report: Forgotten) -> None:
     for path in report.cleaned:
         console.print(literal(f"taken out of {path}"))
     if report.stale:
-        console.print(f"{len(report.stale)} pooled artefacts are stale and have to be made anew")
+        console.print(
+            f"{len(report.stale)} pooled artefacts are stale: {rebuilt} made anew now, any other "
+            "the next time that it is needed"
+        )
     _tell_touched(report.touched)
     for sentence in report.remains:
         console.print(literal(f"NOT REACHED: {sentence}"))

@@ -69,22 +69,29 @@ class Pooling(People):
 
     def pooled(self, kind: str, fingerprint: str) -> Pooled | None:
         """The newest of a kind for a student, stale or not."""
+        found = [one for one in self.newest(kind) if one.fingerprint == fingerprint]
+        return found[0] if found else None
+
+    def newest(self, kind: str) -> list[Pooled]:
+        """The newest of a kind for each student, stale or not, the oldest first."""
         rows = self._connection.query(
             "SELECT id, artefact_id, kind, fingerprint, settings, stale, created, "
             "(SELECT json_group_array(user_id) FROM pooled_sources WHERE pooled_id = pooled.id) "
-            "AS sources FROM pooled WHERE kind = ? AND fingerprint = ? ORDER BY id DESC LIMIT 1",
-            [kind, fingerprint],
+            "AS sources FROM pooled WHERE id IN "
+            "(SELECT max(id) FROM pooled WHERE kind = ? GROUP BY fingerprint) ORDER BY id",
+            [kind],
         )
-        if not rows:
-            return None
-        return Pooled.model_validate(
-            {
-                **rows[0],
-                "settings": json.loads(rows[0]["settings"]),
-                "sources": json.loads(rows[0]["sources"]),
-                "stale": bool(rows[0]["stale"]),
-            }
-        )
+        return [
+            Pooled.model_validate(
+                {
+                    **row,
+                    "settings": json.loads(row["settings"]),
+                    "sources": json.loads(row["sources"]),
+                    "stale": bool(row["stale"]),
+                }
+            )
+            for row in rows
+        ]
 
     def stale_pools(self, artefact_id: str) -> bool:
         """Whether all that was pooled as this artefact is stale; False for what is not pooled."""

@@ -7,8 +7,7 @@ messages, the share of choices that come out right, and the rank correlation wit
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -148,36 +147,7 @@ def _ranks(values: Sequence[float]) -> Tensor:
 
 
 def _row(student: Student, condition: Condition, words: str) -> Encoded:
-    said = Message(role="user", content=words)
-
-    def row(before: tuple[Message, ...]) -> Encoded:
-        return encode_turn(student, [*before, said])
-
-    return row(_in_context(student, condition.before, lambda before: len(row(before).ids)))
-
-
-def _in_context(
-    student: Student,
-    before: tuple[Message, ...],
-    length: Callable[[tuple[Message, ...]], int],
-) -> tuple[Message, ...]:
-    """As much of a conversation as the student's context holds: the oldest messages are left out.
-
-    Messages of the system stay, and what is left begins with one of the user's, as chat templates
-    want it.
-
-    Args:
-        length: tokens of all that is read where a part of the conversation stands before.
-    """
-    limit = student.context_length
-    if limit is None or not before or length(before) <= limit:
-        return before
-    system = tuple(message for message in before if message.role == "system")
-    said = tuple(message for message in before if message.role != "system")
-    starts = [i for i, message in enumerate(said) if i and message.role == "user"]
-    parts = [(*system, *said[start:]) for start in starts]
-    first = bisect_left(parts, True, key=lambda part: length(part) <= limit)
-    return parts[first] if first < len(parts) else system
+    return encode_turn(student, [*condition.before, Message(role="user", content=words)])
 
 
 def _total(scores: Sequence[Tensor]) -> Fit:

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from selfsteer.steering.encoding import Encoded, encode
-from selfsteer.steering.lengths import beginning, is_cut, newest, within
+from selfsteer.steering.lengths import beginning, fitting, is_cut, newest
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example, Message, Prompt
 from selfsteer.steering.users.history import History
 
 
 def reply_row(student: Student, prompt: Sequence[Message], reply: str) -> Encoded:
-    """A reply to a conversation: the beginning of a long one, to what the context has room for.
+    """A reply to a conversation: the beginning of a long one, to the newest that there is room for.
 
     Raises:
         StudentError: as `encode` does.
     """
-    asked = Prompt(messages=newest(student, prompt))
-    return within(
-        student, encode(student, Example(prompt=asked, completion=beginning(student, reply)))
-    )
+    completion = beginning(student, reply)
+
+    def row(asked: tuple[Message, ...]) -> Encoded:
+        return encode(student, Example(prompt=Prompt(messages=asked), completion=completion))
+
+    *before, last = newest(student, prompt)
+    return fitting(student, before, lambda kept: row((*kept, last)))
 
 
 def cut_texts(student: Student, history: History) -> int:

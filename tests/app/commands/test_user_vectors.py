@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from selfsteer.agents.users import learning
+from selfsteer.app.report import user_page
+from selfsteer.errors import SelfsteerError
 from selfsteer.memory.store import Memory
 from selfsteer.pocket.users import simulate
 from tests.agents.users.conftest import observed
@@ -75,6 +77,22 @@ def test_the_page_is_forgotten_with_the_user(cli: Cli, ann: Path) -> None:
     cli("user", "derive", "ann")
     cli("user", "explain", "ann", "--page", "ann.html")
     assert Path("ann.html").exists()
+    cli("user", "forget", "ann", "--yes")
+    assert not Path("ann.html").exists()
+
+
+def test_the_page_is_on_record_before_it_is_written(
+    cli: Cli, ann: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill in between must not leave a page that forgetting does not know."""
+    cli("user", "derive", "ann")
+
+    def killed(_: object, page: Path) -> None:
+        page.write_text("all about ann")
+        raise SelfsteerError("That is all.")
+
+    monkeypatch.setattr(user_page, "write_user_page", killed)
+    assert cli("user", "explain", "ann", "--page", "ann.html").exit_code == 2
     cli("user", "forget", "ann", "--yes")
     assert not Path("ann.html").exists()
 
