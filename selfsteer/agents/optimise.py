@@ -1,5 +1,8 @@
 """Choosing candidates: a coarse grid first, then Optuna's TPE, asked and told in batches.
 
+The limits of a goal are constraints of the study (for TPE with constraints see Watanabe and Hutter,
+"c-TPE", 2023; Optuna's differs from theirs).
+
 The study is rebuilt from the results at every ask, so that nothing but plain numbers has to survive
 an interruption.
 """
@@ -94,6 +97,9 @@ def next_batch(
 ) -> list[CandidateSpec]:
     """Candidates that TPE expects most of, given the results so far.
 
+    A result that keeps within the limits of coherence, broken replies and retention comes before
+    any that does not; among those that do, utility decides.
+
     Args:
         results: development results of this round, and of earlier ones with the same vectors, all
             of them within the space.
@@ -125,6 +131,7 @@ def next_batch(
                 },
                 distributions=distributions,
                 value=utility(result, thresholds),
+                constraints=constraints(result, thresholds),
             )
         )
     asked = (study.ask(distributions).params for _ in range(count))
@@ -140,6 +147,20 @@ def next_batch(
     )
     seen = {result.spec() for result in results}
     return [spec for spec in dict.fromkeys(specs) if spec not in seen]
+
+
+def constraints(result: CandidateResult, thresholds: Thresholds) -> dict[str, float]:
+    """What a candidate may cost, as Optuna takes it: above 0 is past the limit.
+
+    Retention is known of candidates that were looked at a last time, so of earlier rounds only.
+    """
+    past = {
+        "coherence": math.log(result.coherence / thresholds.coherence),
+        "broken": result.broken - thresholds.broken,
+    }
+    if result.retention is not None:
+        past["retention"] = thresholds.retention - result.retention
+    return past
 
 
 def beside(

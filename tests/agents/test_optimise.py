@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from selfsteer.agents import optimise
 from selfsteer.agents.optimise import (
     ABLATE_STRENGTH,
     GRID_STRENGTHS,
     beside,
+    constraints,
     first_batch,
     new_ground,
     next_batch,
@@ -142,6 +144,44 @@ def test_the_search_goes_where_results_are_good() -> None:
     asked = results[len(first_batch(SPACE)) :]
     assert sum(spec.layer in (1, 2, 3) for spec in asked) > len(asked) / 2
     assert max(results, key=lambda r: r.steerability).steerability > 0.8
+
+
+def test_a_limit_is_a_constraint() -> None:
+    fine = measured(candidate("add", 1, 0.5))
+    assert all(value <= 0 for value in constraints(fine, THRESHOLDS).values())
+    assert set(constraints(fine, THRESHOLDS)) == {"coherence", "broken"}
+    for change, name in (
+        ({"coherence": 1.26}, "coherence"),
+        ({"broken": 0.06}, "broken"),
+        ({"retention": 0.89}, "retention"),
+    ):
+        past = constraints(fine.model_copy(update=change), THRESHOLDS)
+        assert [key for key, value in past.items() if value > 0] == [name]
+    at_the_limits = {"coherence": 1.25, "broken": 0.05, "retention": 0.9}
+    edge = constraints(fine.model_copy(update=at_the_limits), THRESHOLDS)
+    assert all(value <= 0 for value in edge.values())
+
+
+@pytest.mark.parametrize("cost", [{"broken": 0.3}, {"coherence": 1.6}, {"retention": 0.5}])
+def test_what_costs_too_much_is_not_followed_however_well_it_steers(
+    monkeypatch: pytest.MonkeyPatch, cost: dict[str, float]
+) -> None:
+    """Layer 3 steers best and is past a limit; layer 1 does less, within them."""
+    # No penalty for it, so that nothing but the constraint tells the two layers apart.
+    monkeypatch.setattr(optimise, "utility", lambda result, _: result.steerability)
+    asked = []
+    for turn in range(5):
+        results = []
+        for spec in first_batch(SPACE):
+            found = measured(spec).model_copy(update={"steerability": 0.3, "retention": 1.0})
+            if spec.layer == 1:
+                found = found.model_copy(update={"steerability": 0.5})
+            if spec.layer == 3:
+                found = found.model_copy(update={"steerability": 1.0, **cost})
+            results.append(found)
+        asked += next_batch(SPACE, results, THRESHOLDS, count=6, seed=turn)
+    layers = [spec.layer for spec in asked]
+    assert layers.count(1) > 2 * layers.count(3)
 
 
 @pytest.mark.parametrize("failures", range(4))

@@ -104,7 +104,8 @@ class History:
     @property
     def sources(self) -> frozenset[str]:
         """The ids of all observations that it comes from."""
-        named = {one.source for one in (*self.turns, *self.ratings) if one.source}
+        named = {turn.source for turn in self.turns} | {rated.source for rated in self.ratings}
+        named -= {""}
         return frozenset(named.union(*(choice.sources for choice in self.choices)))
 
     def latest(self, turns: int) -> History:

@@ -138,9 +138,9 @@ def test_the_rubric_is_told_where_that_is_asked_for_and_there_is_one(
 
 
 def test_a_long_rubric_is_cut(talker: Student) -> None:
-    goal = GOAL.model_copy(update={"rubric": "q" * 4_000})
+    goal = GOAL.model_copy(update={"rubric": "z" * 4_000})
     asked = yes_no.question(talker, goal, "abc")
-    assert asked.count("q") == yes_no.LONGEST_RUBRIC
+    assert asked.count("z") == yes_no.LONGEST_RUBRIC
 
 
 def test_answers_are_weighed_where_they_are_given_and_scores_return_to_their_replies(
