@@ -51,7 +51,7 @@ def collect(state: LoopState, context: Context) -> LoopState:
     found = _pair(positives, negatives)
     pairs = [*_earlier(state, context, spec), *found]
     dataset_id = None
-    if len(pairs) >= MIN_PAIRS:
+    if len(found) >= MIN_PAIRS:
         dataset = ContrastiveDataset(concept=context.goal.text, pairs=tuple(pairs))
         dataset_id = context.memory.put_dataset(dataset)
     counts = {"kept": len(found), "sampled": count}
