@@ -104,8 +104,8 @@ class History:
     @property
     def sources(self) -> frozenset[str]:
         """The ids of all observations that it comes from."""
-        named = {one.source for one in (*self.turns, *self.ratings) if one.source}
-        return frozenset(named.union(*(choice.sources for choice in self.choices)))
+        named = {turn.source for turn in self.turns} | {rated.source for rated in self.ratings}
+        return frozenset(named.union(*(choice.sources for choice in self.choices)) - {""})
 
     def latest(self, turns: int) -> History:
         """The same with the last ``turns`` messages only."""
