@@ -89,10 +89,8 @@ def reach_of(
     made_for = _ids(connection, "SELECT run_id AS id FROM run_users WHERE user_id IN ({})", users)
     made_for |= _ids(connection, "SELECT id FROM runs WHERE id IN ({})", runs)
     pooled_in = _pooled_from(connection, users)
-    pools = _ids(
-        connection,
-        "SELECT DISTINCT pooled_id AS id FROM pooled_sources WHERE user_id IN ({})",
-        users,
+    pools = _rows(
+        connection, "SELECT pooled_id AS id FROM pooled_sources WHERE user_id IN ({})", users
     )
     descent = _descent(connection, users)
     roots = {
@@ -111,7 +109,7 @@ def reach_of(
         loose=frozenset(
             name for name in loose if descent.kinds.get(name, "vector") != "vector"
         ).difference(gone),
-        pooled=frozenset(pools)
+        pooled=frozenset(row["id"] for row in pools)
         | {
             int(row["id"])
             for row in _rows(connection, "SELECT id FROM pooled WHERE artefact_id IN ({})", gone)
