@@ -1,7 +1,7 @@
 """Everything about one goal: its grid, its runs at every seed, its searches and its controls.
 
-What is done lies in a folder as one JSON file for each part, with the seconds that it took, so that an
-interrupted study goes on.
+What is done lies in a folder as one JSON file for each part, with the seconds that it took, so that
+an interrupted study goes on.
 """
 
 from __future__ import annotations

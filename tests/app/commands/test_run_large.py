@@ -114,7 +114,7 @@ def test_a_server_that_is_too_slow_has_as_long_as_it_is_given(
         elsewhere = (*where[:-1], slow.url)
         result = cli("run", GOAL, *elsewhere, *EASY, "--timeout", 0.2)
     assert result.exit_code == 2
-    assert "a longer time-out may mend" in one_sentence(result.stderr)
+    assert "a longer time-out may mend" in one_sentence(result.stderr.splitlines()[-1])
     (run,) = memory.runs.all()
     assert (run.status, memory.ledger.paid(run.id).calls) == ("stopped", 1)
     again = cli("resume", run.id, *where[-2:], "--timeout", 30, "--on-ambiguous", "retry")
@@ -136,7 +136,7 @@ def test_a_page_instead_of_a_reply_stops_the_run_until_it_is_told_to_ask_again(
         where = ("--controller", "claude", "--model", "some-model", "--base-url", server.url)
         stopped = cli("run", GOAL, *where, *EASY)
         assert stopped.exit_code == 2
-        told = one_sentence(stopped.stderr)
+        told = one_sentence(stopped.stderr.splitlines()[-1])
         assert "a web page instead of a reply" in told and "--on-ambiguous retry" in told
         (run,) = memory.runs.all()
         assert run.status == "stopped"
