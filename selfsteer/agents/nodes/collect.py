@@ -49,7 +49,8 @@ def collect(state: LoopState, context: Context) -> LoopState:
             _confirmed(context, side, replies[side]) for side in SIDES
         )
     found = _pair(positives, negatives)
-    pairs = [*_earlier(state, context, spec), *found]
+    # Nothing new is no data: the same pairs would make the same vector again.
+    pairs = [*_earlier(state, context, spec), *found] if found else []
     dataset_id = None
     if len(pairs) >= MIN_PAIRS:
         dataset = ContrastiveDataset(concept=context.goal.text, pairs=tuple(pairs))
