@@ -56,10 +56,10 @@ def test_a_conversation_that_says_nothing_changes_nothing(reader: Student) -> No
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_student_whose_numbers_are_none_is_named() -> None:
+def test_numbers_that_are_none_are_an_error() -> None:
     broken = build_reader()
     broken.model.lm_head.weight.data.fill_(float("nan"))
-    with pytest.raises(StudentError, match="not finite"):
+    with pytest.raises(StudentError, match="logits that are not finite"):
         OptionChooser().choose(broken, PROMPTS[0], allow(steerables(broken)), [])
 
 

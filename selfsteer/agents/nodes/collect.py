@@ -49,10 +49,9 @@ def collect(state: LoopState, context: Context) -> LoopState:
             _confirmed(context, side, replies[side]) for side in SIDES
         )
     found = _pair(positives, negatives)
-    # Nothing new is no data: the same pairs would make the same vector again.
-    pairs = [*_earlier(state, context, spec), *found] if found else []
+    pairs = [*_earlier(state, context, spec), *found]
     dataset_id = None
-    if len(pairs) >= MIN_PAIRS:
+    if len(found) >= MIN_PAIRS:
         dataset = ContrastiveDataset(concept=context.goal.text, pairs=tuple(pairs))
         dataset_id = context.memory.put_dataset(dataset)
     counts = {"kept": len(found), "sampled": count}

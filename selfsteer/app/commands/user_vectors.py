@@ -103,7 +103,7 @@ def review(
         names = [one.id for one in memory.users.all()]
         if user_id is not None:
             names = [memory.users.get(user_id).id]
-    told = {}
+    told: dict[str, tuple[UserVector, Verdict] | None] = {}
     with open_memory(db) as memory:
         subject = load_student(student, device, dtype)
         serving = [name for name in names if memory.users.current(name, subject.fingerprint)]
@@ -112,9 +112,9 @@ def review(
                 f"User {user_id!a} has no vector in use for {subject.name}; 'selfsteer user derive "
                 f"{user_id}' derives one and tries it."
             )
-        known = _known(memory, subject) if serving else None
-        for name in serving if known is not None else ():
-            told[name] = review_user(memory, subject, known, name)
+        if serving:
+            known = _known(memory, subject)
+            told = {name: review_user(memory, subject, known, name) for name in serving}
     if json_:
         print_json({"users": {name: one and _reviewed(*one) for name, one in told.items()}})
         return

@@ -113,7 +113,7 @@ def reach_of(
         ).difference(gone),
         pooled=frozenset(pools)
         | {
-            row["id"]
+            int(row["id"])
             for row in _rows(connection, "SELECT id FROM pooled WHERE artefact_id IN ({})", gone)
         },
         touched=frozenset(touched | _set_by(connection, gone | pooled_in, users)),

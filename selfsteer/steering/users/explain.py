@@ -188,7 +188,7 @@ def _own(vector: SteeringVector, known: Known) -> SteeringVector:
 
 
 def _of_this_map(vector: SteeringVector, known: Known) -> bool:
-    return vector.notes.get("encoder", known.encoder.id) == known.encoder.id
+    return bool(vector.notes.get("encoder", known.encoder.id) == known.encoder.id)
 
 
 def _traits(own: SteeringVector, known: Known) -> dict[str, float]:
