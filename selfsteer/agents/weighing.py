@@ -20,6 +20,7 @@ def weigh(student: Student, prompt: Prompt, options: Sequence[str]) -> list[floa
 
     Raises:
         DatasetError: no options, or an empty one.
+        StudentError: a student whose logits are not finite.
     """
     silence = Prompt(messages=(prompt.messages[0], Message(role="user", content="")))
     asked, unasked = option_logprobs(student, [prompt, silence], options).tolist()
