@@ -67,9 +67,10 @@ bench-memory: $(RUNTIME) ## how fast memory is with 100,000 vectors, and what it
 
 experiments: $(DEV) ## the studies of the project's questions, with their bars and pages in build/
 	mkdir -p build
+	$(BIN)/selfsteer experiment spread --out build
 	$(BIN)/selfsteer experiment user-vectors --out build $(ARGS)
 
-conformance: $(DEV) ## the same numbers as other libraries, each in an environment of its own
+conformance: $(DEV) ## exact for every family, and the same numbers as other libraries
 	$(BIN)/python -m tests.conformance $(ARGS)
 
 clean: ## remove build products and caches, not the environment

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from selfsteer.scenarios.bars import Bar, figure
+from selfsteer.scenarios.bars import Bar, figure, write_bars
 
 __all__ = ["Bar", "figure", "publish"]
 
@@ -24,7 +23,5 @@ def publish(name: str, bars: Sequence[Bar]) -> int:
     for bar in bars:
         table.add_row(*bar.cells())
     Console(width=120).print(table)
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    rows = [bar.as_json() for bar in bars]
-    (FOLDER / f"{name}.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+    write_bars(name, bars, FOLDER)
     return 0 if all(bar.met for bar in bars) else 1

@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             bars.append(bar)
             print(f"{bar.name}: {bar.value:.3f} ({bar.note})", file=sys.stderr, flush=True)
     found = growth.curves(student)
+    bars += growth.memory_bars(found)
     code = publish("bench", bars)
     for curve in found:
         values = ", ".join(f"{n}: {v:.2f}" for n, v in zip(curve.sizes, curve.values, strict=True))

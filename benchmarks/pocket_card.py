@@ -1,7 +1,7 @@
 """`make card`: measure Pocket against its bars, and write its model card.
 
 Everything is measured on wordings that training never used, sampling at temperature 0.8 unless
-stated, with fixed seeds.
+stated, with fixed seeds. `--draw` measures again on prompts that had no say in any choice.
 """
 
 from __future__ import annotations
@@ -33,12 +33,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--student", default="pocket", help="a bundled name or a checkpoint folder")
     parser.add_argument("--write", action="store_true", help="write the card beside the weights")
+    parser.add_argument(
+        "--draw", type=int, default=0, help="other prompts, pairs and samples than the card's own"
+    )
     options = parser.parse_args()
-    student = Student.load(options.student)
-    bars = [*obedience(student), prior(student), facts(student), user_gain(student)]
+    if options.write and options.draw:
+        parser.error("the card beside the weights is that of draw 0; leave --draw out.")
+    student, draw = Student.load(options.student), options.draw
+    bars = [*obedience(student, draw), prior(student, draw), facts(student)]
+    bars.append(user_gain(student, draw))
     quiet = not sys.stderr.isatty()
     measured = track(
-        each_value(options.student), "Steering every value", total=len(VALUES), disable=quiet
+        each_value(options.student, draw), "Steering every value", total=len(VALUES), disable=quiet
     )
     found, skills = zip(*map(_told, measured), strict=True)
     bars += [steerability(found), *judge_bars(skills)]
@@ -60,17 +66,18 @@ def _told(measured: tuple[Best, Skill]) -> tuple[Best, Skill]:
     return measured
 
 
-def each_value(name: str) -> Iterator[tuple[Best, Skill]]:
+def each_value(name: str, draw: int) -> Iterator[tuple[Best, Skill]]:
     """The best steering of every value, and how well it is judged; one process for each core."""
     spawned = get_context("spawn")  # a fork would inherit the threads' locks
     with ProcessPoolExecutor(os.cpu_count(), spawned, torch.set_num_threads, (1,)) as pool:
-        yield from pool.map(_one_value, [name] * len(VALUES), *zip(*VALUES, strict=True))
+        same = [[option] * len(VALUES) for option in (name, draw)]
+        yield from pool.map(_one_value, *same, *zip(*VALUES, strict=True))
 
 
-def _one_value(name: str, family: str, value: str) -> tuple[Best, Skill]:
+def _one_value(name: str, draw: int, family: str, value: str) -> tuple[Best, Skill]:
     student = _student(name)
-    best = best_single(student, family, value)
-    return best, judge_skill(student, best)
+    best = best_single(student, family, value, draw)
+    return best, judge_skill(student, best, draw)
 
 
 @cache

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from selfsteer.steering.capability import bundled_capability as bundled_capability
     from selfsteer.steering.datasets import ContrastiveDataset as ContrastiveDataset
     from selfsteer.steering.extraction.extract import extract_vector as extract_vector
+    from selfsteer.steering.extraction.optimise import optimise as optimise
     from selfsteer.steering.extraction.optimised import optimise_vector as optimise_vector
     from selfsteer.steering.formats.exchange import export_vector as export_vector
     from selfsteer.steering.formats.exchange import import_vector as import_vector
     from selfsteer.steering.generate import generate as generate
+    from selfsteer.steering.generate_hf import steered_generate_hf as steered_generate_hf
     from selfsteer.steering.grammar import Grammar as Grammar
     from selfsteer.steering.model import Student as Student
     from selfsteer.steering.plan import Plan as Plan
@@ -49,9 +51,11 @@ _HOMES = {
     "extract_vector": "steering.extraction.extract",
     "generate": "steering.generate",
     "import_vector": "steering.formats.exchange",
+    "optimise": "steering.extraction.optimise",
     "optimise_vector": "steering.extraction.optimised",
     "resume_run": "agents.loop",
     "run_goal": "agents.loop",
+    "steered_generate_hf": "steering.generate_hf",
 }
 __all__ = sorted(_HOMES)
 

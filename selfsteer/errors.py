@@ -51,6 +51,10 @@ class UserError(SelfsteerError):
     """A user is unknown, did not consent, or something observed of one cannot be taken."""
 
 
+class EncoderError(SelfsteerError):
+    """A sentence encoder cannot be loaded, or the package that it needs is missing."""
+
+
 class ControllerError(SelfsteerError):
     """A controller is unknown, misconfigured, or returned something that cannot be used."""
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-PAGES = sorted((Path(__file__).resolve().parent.parent / "docs" / "guide").glob("*.md"))
+from selfsteer.steering.extraction import optimise, registry
+from selfsteer.steering.operators import OPERATORS
+from selfsteer.steering.selectors.terms import NAMES
+
+GUIDE = Path(__file__).resolve().parent.parent / "docs" / "guide"
+PAGES = sorted(GUIDE.glob("*.md"))
+_WORD = re.compile(r"id:|\w+")
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -28,7 +36,25 @@ def test_the_examples_of_a_page_run(
     code = program(page.read_text(encoding="utf-8"))
     assert code.strip(), f"{page.name} shows nothing that runs"
     monkeypatch.chdir(tmp_path)
+    for module in (registry, optimise):  # pages register methods
+        monkeypatch.setattr(module, "_METHODS", dict(module._METHODS))
     exec(compile(code, str(page), "exec"), {"__name__": "guide"})
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        ("steering", [*registry._METHODS, *optimise._METHODS]),
+        ("operators", OPERATORS),
+        ("selectors", [*NAMES, "turn", "except", "id:"]),
+    ],
+)
+def test_everything_is_shown_where_it_belongs(page: str, names: Iterable[str]) -> None:
+    """By name, in a text of code that runs."""
+    code = program((GUIDE / f"{page}.md").read_text(encoding="utf-8"))
+    texts = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
+    words = {word for text in texts if isinstance(text, str) for word in _WORD.findall(text)}
+    assert set(names) - words == set()
 
 
 def test_code_keeps_its_line_numbers() -> None:

@@ -9,7 +9,14 @@ from typing import NamedTuple
 import torch
 
 from benchmarks.bars import Bar
-from benchmarks.card.replies import MAX_NEW_TOKENS, TEMPERATURE, prompts, replies
+from benchmarks.card.replies import (
+    DRAW,
+    MAX_NEW_TOKENS,
+    TEMPERATURE,
+    named,
+    prompts,
+    replies,
+)
 from benchmarks.card.steerability import Best
 from selfsteer.agents.judges.yes_no import yes_no_verdicts
 from selfsteer.agents.types import Goal, Sample
@@ -31,14 +38,14 @@ class Skill(NamedTuple):
     steered: float
 
 
-def judge_skill(student: Student, best: Best) -> Skill:
+def judge_skill(student: Student, best: Best, draw: int = 0) -> Skill:
     """How well the judge tells replies that express a value from those that do not."""
     asked = {best.family: best.value}
-    rng = Random(f"card-judge-{best.value}")
-    free = replies(student, prompts(rng, 2 * SAMPLES), seed=21)
-    told = replies(student, prompts(rng, SAMPLES, asked), seed=22)
+    rng = named(f"judge-{best.value}", draw)
+    free = replies(student, prompts(rng, 2 * SAMPLES), seed=21 + DRAW * draw)
+    told = replies(student, prompts(rng, SAMPLES, asked), seed=22 + DRAW * draw)
     clean = area(student, rng, asked, free + told)
-    dosed = steered_replies(student, best, rng)
+    dosed = steered_replies(student, best, rng, seed=23 + DRAW * draw)
     return Skill(best.value, clean, area(student, rng, asked, free[:SAMPLES] + dosed))
 
 
@@ -52,7 +59,7 @@ def judge_bars(skills: Sequence[Skill]) -> list[Bar]:
     ]
 
 
-def steered_replies(student: Student, best: Best, rng: Random) -> list[str]:
+def steered_replies(student: Student, best: Best, rng: Random, seed: int = 23) -> list[str]:
     """Replies at three strengths, overdose included."""
     plans = [best.point.plan(best.vector, dose) for dose in DOSES for _ in range(SAMPLES)]
     found = generate(
@@ -61,7 +68,7 @@ def steered_replies(student: Student, best: Best, rng: Random) -> list[str]:
         plans,
         temperature=TEMPERATURE,
         max_new_tokens=MAX_NEW_TOKENS,
-        seed=23,
+        seed=seed,
     )
     return [reply.text for reply in found]
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from random import Random
 from statistics import fmean
 
 from benchmarks.bars import Bar
-from benchmarks.card.replies import VALUES, prompts, replies
+from benchmarks.card.replies import DRAW, VALUES, named, prompts, replies
 from selfsteer.pocket import oracle
 from selfsteer.pocket.lexicon import FAMILIES
 from selfsteer.steering.metrics.intervals import wilson
@@ -15,14 +14,14 @@ from selfsteer.steering.model import Student
 SAMPLES = 100
 
 
-def obedience(student: Student) -> list[Bar]:
+def obedience(student: Student, draw: int = 0) -> list[Bar]:
     """Obedience per value, consistency and well-formedness over all of these replies."""
-    rng = Random("card-obedience")
+    rng = named("obedience", draw)
     rates: dict[str, float] = {}
     texts: list[str] = []
     for number, (family, value) in enumerate(VALUES):
         asked = {family: value}
-        found = replies(student, prompts(rng, SAMPLES, asked), seed=number)
+        found = replies(student, prompts(rng, SAMPLES, asked), seed=number + DRAW * draw)
         rates[value] = fmean(oracle.expresses(text, **asked) for text in found)
         texts += found
     worst = min(rates, key=rates.__getitem__)
@@ -38,10 +37,10 @@ def obedience(student: Student) -> list[Bar]:
     ]
 
 
-def prior(student: Student) -> Bar:
+def prior(student: Student, draw: int = 0) -> Bar:
     """The commonest value of any family when nothing is asked."""
     count = 600
-    texts = replies(student, prompts(Random("card-prior"), count), seed=1)
+    texts = replies(student, prompts(named("prior", draw), count), seed=1 + DRAW * draw)
     shares = {
         f"{family} {value}": sum(oracle.expresses(text, **{family: value}) for text in texts)
         for family, values in FAMILIES.items()

@@ -13,9 +13,15 @@ from selfsteer.steering.prompts import Prompt
 
 TEMPERATURE = 0.8
 MAX_NEW_TOKENS = 96
+DRAW = 1_000_000  # between the seeds of one card and of another
 VALUES: tuple[tuple[str, str], ...] = tuple(
     (family, value) for family, values in FAMILIES.items() for value in values
 )
+
+
+def named(name: str, draw: int) -> Random:
+    """Random choices for one purpose: those of the card for draw 0, others for every other draw."""
+    return Random(f"card-{name}-draw-{draw}" if draw else f"card-{name}")
 
 
 def prompts(

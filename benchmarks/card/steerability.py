@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.bars import Bar
-from benchmarks.card.replies import MAX_NEW_TOKENS, TEMPERATURE, VALUES, prompts, replies
+from benchmarks.card.replies import DRAW, MAX_NEW_TOKENS, TEMPERATURE, VALUES, prompts, replies
 from selfsteer.pocket import oracle
 from selfsteer.steering.datasets import ContrastiveDataset, ContrastivePair
 from selfsteer.steering.extraction.extract import extract_vector
@@ -110,10 +110,13 @@ def measure(
     ]
 
 
-def best_single(student: Student, family: str, value: str) -> Best:
-    """The grid on development probes, closer looks at the best, the winner on report probes."""
+def best_single(student: Student, family: str, value: str, draw: int = 0) -> Best:
+    """The grid on development probes, closer looks at the best, the winner on report probes.
+
+    Another draw has other pairs, development probes and report probes.
+    """
     asked = {family: value}
-    vector = value_vector(student, asked)
+    vector = value_vector(student, asked, lot=f"card-vector-draw-{draw}" if draw else "card-vector")
     points = [
         Point(layer, strength, selector)
         for layer in range(student.n_layers)
@@ -122,7 +125,9 @@ def best_single(student: Student, family: str, value: str) -> Best:
     ]
 
     def ranked(points: list[Point], look: int) -> list[Point]:
-        found = measure(student, _plans(vector, points), asked, LOOKS[look], seed=11 + look)
+        found = measure(
+            student, _plans(vector, points), asked, LOOKS[look], seed=11 + look + DRAW * draw
+        )
         merits = dict(zip(points, map(_merit, found), strict=True))
         return sorted(points, key=merits.__getitem__, reverse=True)
 
@@ -130,7 +135,9 @@ def best_single(student: Student, family: str, value: str) -> Best:
     points = ranked(points, 1)[: KEPT[1]]
     points = ranked(_beside(points, STEPS[0]), 2)[: KEPT[2]]
     best = ranked(_beside(points, STEPS[1]), 3)[0]
-    ((expression, well),) = measure(student, _plans(vector, [best]), asked, REPORT, seed=20)
+    ((expression, well),) = measure(
+        student, _plans(vector, [best]), asked, REPORT, seed=20 + DRAW * draw
+    )
     return Best(family, value, best, expression, well, vector)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from random import Random
 
 from benchmarks.bars import Bar
+from benchmarks.card.replies import named
 from selfsteer.pocket.users import UserProfile, dialogue
 from selfsteer.steering.metrics.intervals import bootstrap_mean
 from selfsteer.steering.model import Student
@@ -15,12 +15,12 @@ from selfsteer.steering.scoring import completion_logprobs
 USERS, EXCHANGES, FIRST_TURN = 150, 8, 3
 
 
-def user_gain(student: Student) -> Bar:
+def user_gain(student: Student, draw: int = 0) -> Bar:
     """Bits per token of user turns, with the dialogue so far against none.
 
     Turns from the fourth on count; the user is the unit of the interval.
     """
-    rng = Random("card-users")
+    rng = named("users", draw)
     gains = []
     for _ in range(USERS):
         segments = dialogue(rng, UserProfile.draw(rng), EXCHANGES)

@@ -1,11 +1,13 @@
 """Everything about one goal: its grid, its runs at every seed, its searches and its controls.
 
-What is done lies in a folder as one JSON file for each part, so that an interrupted study goes on.
+What is done lies in a folder as one JSON file for each part, with the seconds that it took, so that
+an interrupted study goes on.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -31,9 +33,12 @@ def study(student: Student, asked: dict[str, str], folder: Path) -> dict[str, An
     home = folder / name_of(asked)
     home.mkdir(parents=True, exist_ok=True)
     with Memory.open(home / "memory.db") as memory:
+        spent: list[float] = []
 
         def part(name: str, work: Callable[[], Any]) -> Any:
-            return _once(home / f"{name}.json", work)
+            found, seconds = _once(home / f"{name}.json", work)
+            spent.append(seconds)
+            return found
 
         grid = part("grid", lambda: _grid(student, asked))
         found = {"asked": asked, "grid": grid, "self": [], "search": [], "reach": []}
@@ -61,18 +66,20 @@ def study(student: Student, asked: dict[str, str], folder: Path) -> dict[str, An
         )
         found["controls"] = part("controls", lambda: _controls(student, memory, found["self"]))
         found["direction"] = _direction(memory, found["self"])
+        found["seconds"] = sum(spent)
     return found
 
 
-def _once(path: Path, work: Callable[[], Any]) -> Any:
-    """The result of earlier work, or of work that is done now."""
-    if path.is_file():
-        return json.loads(path.read_text())
-    found = work()
-    draft = path.with_suffix(".part")
-    draft.write_text(json.dumps(found))
-    draft.replace(path)
-    return found
+def _once(path: Path, work: Callable[[], Any]) -> tuple[Any, float]:
+    """The result of earlier work, or of work that is done now; and the seconds it took."""
+    if not path.is_file():
+        began = time.monotonic()
+        found = work()
+        draft = path.with_suffix(".part")
+        draft.write_text(json.dumps({"found": found, "seconds": time.monotonic() - began}))
+        draft.replace(path)
+    kept = json.loads(path.read_text())
+    return kept["found"], float(kept["seconds"])
 
 
 def _grid(student: Student, asked: dict[str, str]) -> dict[str, Any]:

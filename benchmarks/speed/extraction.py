@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from benchmarks.bars import Bar
-from benchmarks.interleave import interleaved, interleaved_seconds, stopwatch
+from benchmarks.interleave import Ratio, interleaved, interleaved_seconds, stopwatch
 from benchmarks.speed.workers import Worker
-from benchmarks.speed.world import MIDDLE, dataset, texts
+from benchmarks.speed.world import LOTS, MIDDLE, dataset, texts
 from selfsteer.steering.batching import buckets, reading_budget
 from selfsteer.steering.encoding import encode
 from selfsteer.steering.extraction.extract import extract_vector
@@ -21,22 +21,18 @@ BATCHES = (1, 8, 32)  # the peers' batch sizes; the fastest counts
 
 
 def rows(student: Student, workers: Sequence[Worker]) -> Iterator[Bar]:
-    """One middle layer and all layers, each against the fastest peer and against the floor."""
+    """One middle layer and all layers, each against the fastest peer and against the floor.
+
+    Once on texts that have nothing in common, once on pairs that differ in their last word.
+    """
     cases = (
         ("one middle layer", [MIDDLE], 5.0),
         ("all layers", list(range(student.n_layers)), 2.5),
     )
     for name, layers, limit in cases:
-        peer, batch = fastest(workers, layers)
-        ours = stopwatch(lambda layers=layers: extract(student, layers))  # type: ignore[misc]
-        ratio = interleaved_seconds(
-            lambda peer=peer, layers=layers, batch=batch: peer.seconds(  # type: ignore[misc]
-                "extract", wanted=layers, batch=batch
-            ),
-            ours,
-        )
-        note = f"{peer.name}, batches of {batch}; {ratio}"
-        yield Bar(f"extraction, {name}: times faster", ratio.value, limit, note=note)
+        for lot, what in (("texts", name), ("answered", f"{name}, pairs of one question")):
+            ratio, note = against_peers(student, workers, layers, lot)
+            yield Bar(f"extraction, {what}: times faster", ratio.value, limit, note=note)
         floor = interleaved(
             lambda layers=layers: extract(student, layers),  # type: ignore[misc]
             lambda layers=layers: bare_forward(student, max(layers) + 1),  # type: ignore[misc]
@@ -45,16 +41,28 @@ def rows(student: Student, workers: Sequence[Worker]) -> Iterator[Bar]:
         yield Bar(label, floor.value, 1.15, at_least=False, note=str(floor))
 
 
-def extract(student: Student, layers: Sequence[int]) -> None:
+def against_peers(
+    student: Student, workers: Sequence[Worker], layers: Sequence[int], lot: str
+) -> tuple[Ratio, str]:
+    """The fastest peer's time over ours, and which peer it is."""
+    peer, batch = fastest(workers, layers, lot)
+    ratio = interleaved_seconds(
+        lambda: peer.seconds("extract", wanted=list(layers), batch=batch, lot=lot),
+        stopwatch(lambda: extract(student, layers, lot)),
+    )
+    return ratio, f"{peer.name}, batches of {batch}; {ratio}"
+
+
+def extract(student: Student, layers: Sequence[int], lot: str = "texts") -> None:
     """A vector from the last token of every text."""
-    extract_vector(student, dataset(texts()), selector="last", reduce="last", layers=layers)
+    extract_vector(student, dataset(LOTS[lot]()), selector="last", reduce="last", layers=layers)
 
 
-def fastest(workers: Sequence[Worker], layers: Sequence[int]) -> tuple[Worker, int]:
+def fastest(workers: Sequence[Worker], layers: Sequence[int], lot: str) -> tuple[Worker, int]:
     """The peer and its batch size with the shortest of two times."""
     times = {
         (worker, batch): min(
-            worker.seconds("extract", wanted=list(layers), batch=batch) for _ in range(2)
+            worker.seconds("extract", wanted=list(layers), batch=batch, lot=lot) for _ in range(2)
         )
         for worker in workers
         for batch in BATCHES

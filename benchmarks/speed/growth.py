@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import matplotlib
 
+from benchmarks.bars import Bar
 from benchmarks.speed.extraction import extract
 from benchmarks.speed.generation import FAINT, ours, unit_vector
 from benchmarks.speed.world import FOLDER, load_world, write_world
@@ -24,6 +25,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 REPEATS = 3
+# MiB that a peak may differ by from run to run; one more number for every text, layer and dimension
+# would be 11 for a thousand texts.
+FLAT = 4.0
 
 
 class Curve(NamedTuple):
@@ -53,6 +57,21 @@ def curves(student: Student) -> list[Curve]:
         _widths((128, 256, 512)),
         _curve("plans in a batch of 32", with_plans, (1, 2, 4, 8, 16, 32)),
         *_memory((64, 256, 1024)),
+    ]
+
+
+def memory_bars(found: Sequence[Curve]) -> list[Bar]:
+    """What sixteen times the texts add to the peak of the paths that should not grow."""
+    return [
+        Bar(
+            f"peak memory, {curve.name.partition(': ')[2]}: MiB more for {curve.sizes[-1]} texts",
+            curve.values[-1] - curve.values[0],
+            FLAT,
+            at_least=False,
+            note=", ".join(f"{n}: {v:.1f}" for n, v in zip(curve.sizes, curve.values, strict=True)),
+        )
+        for curve in found
+        if curve.name.partition(": ")[2] in ("mean path", "covariance path")
     ]
 
 

@@ -12,25 +12,42 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.speed.world import load_world, texts
-from selfsteer.steering.capture import capture, capture_moments
-from selfsteer.steering.prompts import Prompt
+from benchmarks.speed.world import dataset, load_world, texts
+from selfsteer.steering.datasets import ContrastiveDataset
+from selfsteer.steering.extraction.activations import capture_pairs
+from selfsteer.steering.extraction.extract import extract_vector
+from selfsteer.steering.extraction.report import layer_report
+from selfsteer.steering.model import Student
+
+
+def mean(student: Student, asked: ContrastiveDataset) -> None:
+    """The default vector."""
+    extract_vector(student, asked, selector="all")
+
+
+def second(student: Student, asked: ContrastiveDataset) -> None:
+    """A vector that needs the covariance of tokens."""
+    extract_vector(student, asked, method="lda", selector="all", reduce=None)
+
+
+def report(student: Student, asked: ContrastiveDataset) -> None:
+    """The report of each layer."""
+    layer_report(capture_pairs(student, asked, selector="all"))
 
 
 def main() -> None:
-    """Print the peak over what the process holds once the model has run."""
+    """Print the peak over what the process holds once the same has been done with a few texts."""
+    work = {"mean": mean, "second": second, "report": report}
     folder, kind, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     torch.set_num_threads(1)
     student = load_world(folder)
-    asked = [Prompt.raw(text) for text in texts(count)]
-    longest = max(asked, key=lambda prompt: len(prompt.text or ""))
-    # Everything that any size needs: code, work buffers, one full batch of the longest text.
-    capture_moments(student, [longest] * 20)
+    asked, longest = dataset(texts(count)), max(texts(), key=len)
+    # Everything that any size needs: code, work buffers, full batches of texts that are as long as
+    # any and begin differently.
+    full = dataset([f"w{n} {longest}" for n in range(3, 23)])
+    work[kind](student, full)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if kind == "report":
-        capture(student, asked, selector="all")
-    else:
-        capture_moments(student, asked, second=kind == "second")
+    work[kind](student, asked)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"mib": (after - before) / 1024}))
 

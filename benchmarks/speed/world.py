@@ -43,7 +43,7 @@ def write_world(folder: Path = FOLDER, *, width: int = WIDTH, layers: int = LAYE
     model.generation_config.eos_token_id = None  # every reply has the length that is asked for
     model.save_pretrained(folder)
     _tokenizer().save_pretrained(folder)
-    rows = {"texts": texts(), "prompts": prompts(32), "middle": layers // 2}
+    rows = {**{lot: draw() for lot, draw in LOTS.items()}, "prompts": prompts(32)}
     (folder / "work.json").write_text(json.dumps(rows))
     return folder
 
@@ -59,6 +59,21 @@ def texts(count: int = TEXTS) -> list[str]:
     lengths = [SHORTEST + i * (LONGEST - SHORTEST) // max(1, count - 1) for i in range(count)]
     rng.shuffle(lengths)
     return [_words(rng, length) for length in lengths]
+
+
+def answered(count: int = TEXTS) -> list[str]:
+    """Questions with one of two answers, as contrastive datasets have them: the texts of a pair
+    are of one length, 9 to 200 words, and differ in their last word.
+    """
+    rng = Random("answered")
+    found = []
+    for text in texts(count)[::2]:
+        question, _, _ = text.rpartition(" ")
+        found += [f"{question} {_words(rng, 1)}" for _ in range(2)]
+    return found
+
+
+LOTS = {"texts": texts, "answered": answered}
 
 
 def prompts(count: int) -> list[str]:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from selfsteer.agents.types import MOST_PARTS, Action, Question, Record, Text
+from selfsteer.agents.probes import SPLITS, plain
+from selfsteer.agents.types import (
+    LONGEST_REASON,
+    MOST_PARTS,
+    TRIALS,
+    Action,
+    Question,
+    Record,
+    Text,
+)
 
-Reason = Annotated[str, Field(min_length=1, max_length=2_000)]
+LEAST_QUESTIONS = 40
+LEAST_TOPICS = 4
+MOST_OF_A_TOPIC = 0.5
+FEWEST_TRIALS, MOST_TRIALS = 12, 2 * TRIALS
+
+Reason = Annotated[str, Field(min_length=1, max_length=LONGEST_REASON)]
 
 
 class Revision(Record):
@@ -32,17 +47,39 @@ class Revision(Record):
 class Proposal(Revision):
     """The first one, with the questions that the whole run asks."""
 
-    questions: tuple[Question, ...] = Field(min_length=40, max_length=400)
+    questions: tuple[Question, ...] = Field(min_length=LEAST_QUESTIONS, max_length=400)
+
+    @model_validator(mode="after")
+    def _balanced(self) -> Self:
+        """Enough different questions, on several topics that each reach all four sets."""
+        topics: dict[str, str] = {plain(q.text): plain(q.topic) for q in self.questions}
+        if len(topics) < LEAST_QUESTIONS:
+            raise ValueError(
+                f"only {len(topics)} questions differ in their words; write {LEAST_QUESTIONS} or "
+                "more that do"
+            )
+        sizes = Counter(topics.values())
+        broad = [topic for topic, size in sizes.items() if size >= len(SPLITS)]
+        if len(broad) < LEAST_TOPICS:
+            raise ValueError(
+                f"the questions need {LEAST_TOPICS} topics or more with {len(SPLITS)} or more "
+                f"questions each, one for each set; there are {len(broad)}"
+            )
+        topic, most = sizes.most_common(1)[0]
+        if most > MOST_OF_A_TOPIC * len(topics):
+            raise ValueError(f"{most} of {len(topics)} questions are on one topic, {topic!r}")
+        return self
 
 
 class Choice(Record):
-    """Where to search."""
+    """Where to search, and for how many candidates."""
 
     sites: tuple[str, ...] = Field(min_length=1)
     layers: tuple[int, ...] = Field(min_length=1)
     operators: tuple[str, ...] = Field(min_length=1)
     low: float = Field(gt=0, le=10)
     high: float = Field(gt=0, le=20)
+    trials: int = Field(default=TRIALS, ge=FEWEST_TRIALS, le=MOST_TRIALS)
     reason: Reason
 
 

@@ -17,7 +17,7 @@ from selfsteer.agents.types import (
 
 
 def describe_history(history: Sequence[RoundSummary]) -> str:
-    """Every round: its data, its best candidate, what failed, and what was decided."""
+    """Every round: its data, its best candidates, what failed, and what was decided."""
     if not history:
         return "This is the first round."
     return "Rounds so far:\n\n" + "\n\n".join(map(_round, history))
@@ -36,10 +36,12 @@ def describe_evidence(evidence: Sequence[SiteEvidence]) -> str:
     """A table with a line for each site and layer."""
     lines = [
         f"{row.site} | {row.layer} | {row.auroc:.3f} | {row.effect_size:.2f} | "
-        f"{row.residual_norm:.3g}"
+        f"{'-' if row.stability is None else format(row.stability, '.2f')} | "
+        f"{row.norm:.3g} | {row.residual_norm:.3g}"
         for row in evidence
     ]
-    return "\n".join(["site | layer | AUROC | effect size | residual norm", *lines])
+    head = "site | layer | AUROC | effect size | stability | vector norm | residual norm"
+    return "\n".join([head, *lines])
 
 
 def describe_sites(names: Iterable[str]) -> str:
@@ -71,25 +73,41 @@ def _round(row: RoundSummary) -> str:
         parts.append("Instructions of the other side:\n" + fence("instructions", others))
     parts.append(f"{row.pairs_kept} of {row.pairs_sampled} pairs were confirmed.")
     parts += _failures("Replies that the judge turned down as examples", row.turned_down)
+    parts += _failures(
+        "Replies under the instructions of the other side that the judge found to do it", row.strays
+    )
     if row.space is not None:
         parts.append(
             f"Searched: sites {', '.join(row.space.sites)}; layers "
             f"{', '.join(map(str, row.space.layers))}; strengths {row.space.low:.2f} to "
-            f"{row.space.high:.2f}."
+            f"{row.space.high:.2f}; operators {', '.join(row.space.operators)}; "
+            f"{row.space.trials} candidates."
         )
-    parts.append("No candidate." if row.best is None else _candidate(row.best))
+    parts += _candidates(row)
     parts += _failures("Its replies with the lowest scores", row.failures)
     if row.decision is not None:
         parts.append(f"Decided: {row.decision.action}. {fence('reason', row.decision.reason)}")
     return "\n".join(parts)
 
 
-def _candidate(best: CandidateResult) -> str:
-    kept = "not measured" if best.retention is None else f"{best.retention:.3f}"
+def _candidates(row: RoundSummary) -> list[str]:
+    """The best candidate, and the others that led."""
+    if row.best is None:
+        return ["No candidate."]
+    others = [result for result in row.leading if result.spec() != row.best.spec()]
+    told = [f"Best candidate: {_candidate(row.best)}"]
+    if others:
+        told.append("Others that led:\n" + "\n".join(f"- {_candidate(o)}" for o in others))
+    return told
+
+
+def _candidate(result: CandidateResult) -> str:
+    kept = "not measured" if result.retention is None else f"{result.retention:.3f}"
     return (
-        f"Best candidate: site {best.site}, layer {best.layer}, {best.operator} "
-        f"{best.strength:.3f}: steerability {best.steerability:.3f}, coherence "
-        f"{best.coherence:.3f}, broken {best.broken:.3f}, retention {kept}, on {best.n} replies."
+        f"site {result.site}, layer {result.layer}, {result.operator} "
+        f"{result.strength:.3f}: steerability {result.steerability:.3f}, coherence "
+        f"{result.coherence:.3f}, broken {result.broken:.3f}, retention {kept}, on "
+        f"{result.n} replies."
     )
 
 

@@ -15,6 +15,7 @@ from selfsteer.agents.sites import SITES
 from selfsteer.agents.state import LoopState, vectors_at
 from selfsteer.agents.steps import Step
 from selfsteer.agents.types import CandidateSpec, Goal, Question, Sample
+from selfsteer.memory.meaning import Meaning
 from selfsteer.memory.store import Memory
 from selfsteer.steering.evaluate import Judged
 from selfsteer.steering.metrics.retention import CapabilityItem
@@ -37,6 +38,7 @@ class Context:
         probes: prompts, by split.
         capability: questions whose right answers are known; empty where there are none.
         listener: told of every event as it is recorded.
+        meaning: finds remembered goals that mean the same; None leaves that to their words.
         goal: what is asked for, with the rubric that the judge goes by.
     """
 
@@ -48,6 +50,7 @@ class Context:
     probes: ProbeSplits
     capability: Sequence[CapabilityItem]
     listener: Listener
+    meaning: Meaning | None = None
     goal: Goal = field(init=False)
     _learned: str | None = field(default=None, init=False)
 

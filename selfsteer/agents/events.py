@@ -54,7 +54,7 @@ class StaleVector(Record):
 
 class Recalled(Record):
     """A remembered plan is tried; `run` is the one that met `goal` with it. It steers in one way,
-    or has `edits`."""
+    or has `edits`. Where it was found by meaning, `cosine` says how alike the two goals are."""
 
     kind: Literal["recalled"]
     goal: str
@@ -64,6 +64,7 @@ class Recalled(Record):
     operator: str | None = None
     strength: float | None = None
     edits: list[Step] = Field(default=[])
+    cosine: float | None = None
 
 
 class Composed(Record):
@@ -126,7 +127,7 @@ class Evaluated(Record):
 
     kind: Literal["evaluated"]
     round: int
-    stage: Literal["search", "refine", "finalists"]
+    stage: Literal["search", "refine", "finalists", "polish"]
     candidates: int
     best: CandidateResult
 
@@ -139,7 +140,7 @@ class Reflected(Decision):
 
 
 class RanOut(Decision):
-    """A limit of the budget ended the search."""
+    """A limit of the budget, or rounds that brought nothing, ended the search."""
 
     kind: Literal["ran_out"]
 

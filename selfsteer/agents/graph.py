@@ -3,8 +3,9 @@
 recall -> propose -> collect -> extract -> plan_search <-> evaluate -> judge -> reflect, back to
 propose or on to confirm -> remember -> report. The parts of a goal that was split each go through
 propose, collect and next_part, which leads to extract behind the last one. A budget that is used up
-leads to run_out from wherever that shows, and from there on to confirm or to the end. Where a
-person wants to approve them, approve_data stands behind collect and approve_plan before confirm.
+leads to run_out from wherever that shows, and rounds that bring nothing lead there from reflect; on
+from there it goes to confirm or to the end. Where a person wants to approve them, approve_data
+stands behind collect and approve_plan before confirm.
 """
 
 from __future__ import annotations
@@ -155,8 +156,8 @@ def _after_next_part(state: LoopState) -> str:
 
 
 def _after_judge(state: LoopState) -> str:
-    """A round goes on until its finalists are judged."""
-    return _unless_short("reflect" if state["stage"] == "finalists" else "plan_search")(state)
+    """A round goes on until its last looks are judged."""
+    return _unless_short("reflect" if state["settled"] else "plan_search")(state)
 
 
 def _after_reflect(state: LoopState, runtime: Runtime[Context]) -> str:

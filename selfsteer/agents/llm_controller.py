@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from selfsteer.agents.answers import Choice, Judgement, Proposal, Reflection, Revision
+from selfsteer.agents.answers import (
+    FEWEST_TRIALS,
+    MOST_TRIALS,
+    Choice,
+    Judgement,
+    Proposal,
+    Reflection,
+    Revision,
+)
 from selfsteer.agents.asking import Calls, Declined, ask_typed, first_ask
 from selfsteer.agents.briefing import (
     describe_evidence,
@@ -15,6 +23,7 @@ from selfsteer.agents.briefing import (
 )
 from selfsteer.agents.prompts import fence, load_prompt
 from selfsteer.agents.types import (
+    TRIALS,
     ContrastiveSpec,
     Decision,
     Goal,
@@ -110,6 +119,7 @@ class LlmController:
                 "goal": fence("goal", goal.text),
                 "sites": describe_sites(sites),
                 "operators": ", ".join(OPERATORS),
+                "trials": f"{FEWEST_TRIALS} to {MOST_TRIALS}, {TRIALS} where you do not say",
                 "evidence": describe_evidence(evidence),
                 "history": describe_history(history),
             },
@@ -121,6 +131,7 @@ class LlmController:
             operators=tuple(dict.fromkeys(answer.operators)),
             low=answer.low,
             high=answer.high,
+            trials=answer.trials,
             reason=answer.reason,
         )
 

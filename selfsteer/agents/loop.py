@@ -28,6 +28,7 @@ from selfsteer.agents.settings import RunSettings
 from selfsteer.agents.state import LoopState
 from selfsteer.errors import MemoryFileError
 from selfsteer.memory.export import write_events
+from selfsteer.memory.meaning import Meaning
 from selfsteer.memory.records import Run, Stretch
 from selfsteer.memory.store import Memory
 from selfsteer.steering.extraction.registry import check_method
@@ -57,6 +58,7 @@ def run_goal(
     control: RunControl | None = None,
     run_id: str | None = None,
     user_id: str | None = None,
+    meaning: Meaning | None = None,
 ) -> Run:
     """Run the loop for one goal from the start.
 
@@ -67,6 +69,7 @@ def run_goal(
         run_id: from `fresh_id`, for a controller that had to know who pays; None for a fresh one.
         user_id: the user that the run is made for; what it leaves is forgotten with the user, and
             recalled for that user only.
+        meaning: finds remembered goals that mean the same where words find none.
 
     Returns:
         the run as it stands in memory, with its verdict, waiting for approval, or stopped as
@@ -74,6 +77,7 @@ def run_goal(
 
     Raises:
         VectorError: an unknown method of extraction; there is no run then.
+        EncoderError: that of `meaning` cannot be loaded.
         UserError: an unknown user; there is no run then.
         CallInDoubt: passed on after the run is marked as stopped; `resume_run` goes on, with a
             controller that asks again.
@@ -84,7 +88,7 @@ def run_goal(
     if user_id is not None:
         memory.users.get(user_id)
     run = begin(memory, student, controller, settings, run_id, user_id)
-    context = _context(run.id, settings, student, controller, memory, capability, listener)
+    context = _context(run.id, settings, student, controller, memory, capability, listener, meaning)
     return _drive({"run_id": run.id}, context, control)
 
 
@@ -97,13 +101,18 @@ def resume_run(
     capability: Sequence[CapabilityItem] = (),
     listener: Listener = quiet,
     control: RunControl | None = None,
+    meaning: Meaning | None = None,
 ) -> Run:
     """Go on with a run that was stopped or killed, from its last finished node.
+
+    Args:
+        meaning: as in :func:`run_goal`; asked only where the run had not looked into memory yet.
 
     Raises:
         MemoryFileError: no such run, a run that ended, one of another student or controller, or
             one that waits for an answer.
         VectorError: an unknown method of extraction.
+        EncoderError: that of `meaning` cannot be loaded.
     """
     run = check_parties(memory.runs.get(run_id), student, controller)
     if run.status == "waiting":
@@ -111,7 +120,7 @@ def resume_run(
     settings = RunSettings.model_validate(run.settings)
     check_method(settings.method)
     memory.runs.resume(run_id)
-    context = _context(run_id, settings, student, controller, memory, capability, listener)
+    context = _context(run_id, settings, student, controller, memory, capability, listener, meaning)
     return _drive(None, context, control)
 
 
@@ -169,6 +178,7 @@ def _context(
     memory: Memory,
     capability: Sequence[CapabilityItem],
     listener: Listener,
+    meaning: Meaning | None,
 ) -> Context:
     return Context(
         run_id=run_id,
@@ -179,6 +189,7 @@ def _context(
         probes=deal_probes(settings.seed),
         capability=capability,
         listener=listener,
+        meaning=meaning,
     )
 
 

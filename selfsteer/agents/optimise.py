@@ -1,5 +1,8 @@
 """Choosing candidates: a coarse grid first, then Optuna's TPE, asked and told in batches.
 
+The limits of a goal are constraints of the study (for TPE with constraints see Watanabe and Hutter,
+"c-TPE", 2023; Optuna's differs from theirs).
+
 The study is rebuilt from the results at every ask, so that nothing but plain numbers has to survive
 an interruption.
 """
@@ -23,6 +26,7 @@ from selfsteer.agents.types import CandidateResult, CandidateSpec, SearchSpace, 
 GRID_STRENGTHS = 4
 ABLATE_STRENGTH = 1.0
 DOSES_BESIDE = (1 / 1.2, 1.0, 1.2)
+DOSES_BETWEEN = (1 / 1.1, 1.1)
 
 
 def first_batch(space: SearchSpace) -> list[CandidateSpec]:
@@ -47,6 +51,36 @@ def first_batch(space: SearchSpace) -> list[CandidateSpec]:
     return specs[: space.trials]
 
 
+def new_ground(space: SearchSpace, earlier: Sequence[CandidateResult]) -> list[CandidateSpec]:
+    """The points of the coarse grid where the same vectors have not been looked at yet.
+
+    A site, layer and operator are known from the lowest to the highest strength that was tried.
+    """
+    tried: dict[tuple[str, int, str], list[float]] = {}
+    for result in earlier:
+        way = (result.site, result.layer, result.operator)
+        tried.setdefault(way, []).append(result.strength)
+
+    def known(spec: CandidateSpec) -> bool:
+        strengths = tried.get((spec.site, spec.layer, spec.operator))
+        return strengths is not None and min(strengths) <= spec.strength <= max(strengths)
+
+    return [spec for spec in first_batch(space) if not known(spec)]
+
+
+def within(space: SearchSpace, results: Sequence[CandidateResult]) -> list[CandidateResult]:
+    """Those of the results that the space has room for."""
+
+    def fits(result: CandidateResult) -> bool:
+        if result.operator not in space.operators:
+            return False
+        low, high = _range(space, result.operator)
+        place = result.site in space.sites and result.layer in space.layers
+        return place and low <= result.strength <= high
+
+    return [result for result in results if fits(result)]
+
+
 def _spread(layers: Sequence[int], count: int) -> list[int]:
     """At most `count` of the layers, at even distances."""
     count = min(count, len(layers))
@@ -63,8 +97,12 @@ def next_batch(
 ) -> list[CandidateSpec]:
     """Candidates that TPE expects most of, given the results so far.
 
+    A result that keeps within the limits of coherence, broken replies and retention comes before
+    any that does not; among those that do, utility decides.
+
     Args:
-        results: development results of this round.
+        results: development results of this round, and of earlier ones with the same vectors, all
+            of them within the space.
         count: how many to ask for at once.
         seed: of the sampler.
     """
@@ -93,6 +131,7 @@ def next_batch(
                 },
                 distributions=distributions,
                 value=utility(result, thresholds),
+                constraints=constraints(result, thresholds),
             )
         )
     asked = (study.ask(distributions).params for _ in range(count))
@@ -110,12 +149,28 @@ def next_batch(
     return [spec for spec in dict.fromkeys(specs) if spec not in seen]
 
 
-def beside(space: SearchSpace, specs: Sequence[CandidateSpec]) -> list[CandidateSpec]:
-    """Each candidate at its own strength, a little less and a little more, as the space allows."""
+def constraints(result: CandidateResult, thresholds: Thresholds) -> dict[str, float]:
+    """What a candidate may cost, as Optuna takes it: above 0 is past the limit.
+
+    Retention is known of candidates that were looked at a last time, so of earlier rounds only.
+    """
+    past = {
+        "coherence": math.log(result.coherence / thresholds.coherence),
+        "broken": result.broken - thresholds.broken,
+    }
+    if result.retention is not None:
+        past["retention"] = thresholds.retention - result.retention
+    return past
+
+
+def beside(
+    space: SearchSpace, specs: Sequence[CandidateSpec], doses: Sequence[float] = DOSES_BESIDE
+) -> list[CandidateSpec]:
+    """Each candidate at multiples of its strength, as far as the space allows."""
     near = (
         _spec(space, spec.site, spec.layer, spec.operator, spec.strength * factor)
         for spec in specs
-        for factor in DOSES_BESIDE
+        for factor in doses
     )
     return list(dict.fromkeys(near))
 

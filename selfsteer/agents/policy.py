@@ -1,4 +1,4 @@
-"""The decisions that need no language model: where to search, which candidate is better, what next.
+"""The decisions that need no language model: which candidate is better, and what comes next.
 
 Pure functions of evidence and history, shared by the controllers that do not ask a large model.
 """
@@ -14,8 +14,6 @@ from selfsteer.agents.types import (
     Goal,
     Measures,
     RoundSummary,
-    SearchSpace,
-    SiteEvidence,
     Thresholds,
 )
 
@@ -26,37 +24,8 @@ STEERABILITY_AIM = 0.07  # above the threshold: below that, steerability counts 
 COHERENCE_MARGIN = 0.05
 BROKEN_MARGIN = 0.01
 MOST_SLACK = 0.1
-MIN_AUROC = 0.65
 BROKEN_PRICE = 1.0  # steerability that one more broken reply in one is worth
-LAST_SHARE_LEFT_OUT = 0.2  # of deep students: directions there act on the output words only
-DEEP = 10
-
-
-def search_space(evidence: Sequence[SiteEvidence], history: Sequence[RoundSummary]) -> SearchSpace:
-    """The layers whose held-out pairs can be told apart, with a strength range.
-
-    Detection says only where a direction exists; how well it steers is left to the evaluation, so
-    no layer is preferred to another. A second look after a round without success is wider.
-    """
-    usable = [row for row in evidence if row.auroc >= MIN_AUROC] or list(evidence)
-    depth = 1 + max(row.layer for row in evidence)
-    if depth >= DEEP:
-        deepest = math.ceil(depth * (1 - LAST_SHARE_LEFT_OUT))
-        usable = [row for row in usable if row.layer < deepest] or usable
-    layers = tuple(sorted({row.layer for row in usable}))
-    sites = tuple(dict.fromkeys(row.site for row in usable))
-    wider = 1.5 ** len(history)
-    return SearchSpace(
-        sites=sites,
-        layers=layers,
-        operators=("add",),
-        low=0.2 / wider,
-        high=1.6 * wider,
-        reason=(
-            f"{len(layers)} of {depth} layers tell held-out pairs apart "
-            f"(AUROC of at least {MIN_AUROC:g}), read at {' and '.join(sites)}."
-        ),
-    )
+NOTHING = 0.01  # of utility: a round that gains less brought nothing
 
 
 def utility(result: CandidateResult, thresholds: Thresholds) -> float:
@@ -137,6 +106,23 @@ def next_action(goal: Goal, history: Sequence[RoundSummary]) -> Decision:
     return Decision(action="revise_data", reason=f"Not good enough yet: {found}.")
 
 
+def fruitless(history: Sequence[RoundSummary], thresholds: Thresholds) -> bool:
+    """Whether the last two rounds brought nothing: no candidate, or none better than before them.
+
+    A goal that is split begins anew, because what failed before was the goal as a whole.
+    """
+    since = list(history)
+    for place, row in enumerate(history):
+        if row.decision is not None and row.decision.action == "split":
+            since = list(history[place + 1 :])
+    if len(since) < 2:
+        return False
+    before, last = since[:-2], since[-2:]
+    scores = [utility(row.best, thresholds) for row in before if row.best is not None]
+    reached = max(scores, default=-math.inf) + NOTHING
+    return all(row.best is None or utility(row.best, thresholds) <= reached for row in last)
+
+
 def _improved(history: Sequence[RoundSummary], thresholds: Thresholds) -> bool:
     scores = [utility(r.best, thresholds) for r in history if r.best is not None]
-    return len(scores) < 2 or scores[-1] > max(scores[:-1]) + 0.01
+    return len(scores) < 2 or scores[-1] > max(scores[:-1]) + NOTHING

@@ -67,12 +67,12 @@ def deal_questions(questions: Sequence[Question], seed: int) -> ProbeSplits:
     splits, in random order. Where there are fewer than `LEAST` a split, bundled prompts join them.
     """
     bundled = deal_probes(seed)
-    known = {_plain(prompt.messages[-1].content) for prompt in bundled.recall}
+    known = {plain(prompt.messages[-1].content) for prompt in bundled.recall}
     distinct: dict[str, Question] = {}
     for question in questions:
-        plain = _plain(question.text)
-        if plain and plain not in known:
-            distinct.setdefault(plain, question)
+        words = plain(question.text)
+        if words and words not in known:
+            distinct.setdefault(words, question)
     ordered = sorted(distinct.values(), key=lambda q: (q.topic.casefold(), len(q.text), q.text))
     rng = Random(f"questions-{seed}")
     dealt: dict[str, list[str]] = {name: [] for name in SPLITS}
@@ -90,11 +90,11 @@ def _topped_up(
     texts: Sequence[str], spare: Sequence[Prompt], taken: Container[str]
 ) -> tuple[Prompt, ...]:
     """The texts as prompts, and bundled ones up to `LEAST`."""
-    free = (prompt for prompt in spare if _plain(prompt.messages[-1].content) not in taken)
+    free = (prompt for prompt in spare if plain(prompt.messages[-1].content) not in taken)
     more = islice(free, max(0, LEAST - len(texts)))
     return (*map(Prompt.chat, texts), *more)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """The words alone, to see that two questions are one."""
     return " ".join(re.findall(r"\w+", text.casefold()))

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from selfsteer.agents.judges.probe import Probe, fit_probe, probe_verdicts
-from selfsteer.agents.policy import next_action, search_space
+from selfsteer.agents.policy import next_action
+from selfsteer.agents.search_spaces import search_space
 from selfsteer.agents.types import (
     ContrastiveSpec,
     Decision,
@@ -67,7 +68,7 @@ class SearchController:
         self, goal: Goal, evidence: Sequence[SiteEvidence], history: Sequence[RoundSummary]
     ) -> SearchSpace:
         """All layers with evidence, and both operators."""
-        return search_space(evidence, history).model_copy(update={"operators": ("add", "ablate")})
+        return search_space(evidence, history, goal.thresholds, operators=("add", "ablate"))
 
     def judge(self, goal: Goal, samples: Sequence[Sample]) -> list[Verdict]:
         """By the probe.

@@ -78,6 +78,7 @@ class Conversation:
     Args:
         student: who replies.
         allowed: the vectors that may be steered with; nobody can name another.
+        always: what steers every reply, whatever is called; nobody can take it back.
         chooser: how the student makes its calls; None where only the person makes them.
         system: a system message of the conversation.
         max_new_tokens: limit on each reply.
@@ -86,7 +87,8 @@ class Conversation:
         listen: called with the event of each turn.
 
     Raises:
-        ControllerError: nothing is allowed, or two vectors have one name.
+        ControllerError: nothing is allowed and nothing always steers, or two vectors have one
+            name.
         PlanError, VectorError: a vector does not fit the student.
     """
 
@@ -95,6 +97,7 @@ class Conversation:
         student: Student,
         allowed: Sequence[Steerable],
         *,
+        always: Plan | None = None,
         chooser: Chooser | None = None,
         system: str | None = None,
         max_new_tokens: int = 96,
@@ -103,8 +106,10 @@ class Conversation:
         listen: Callable[[TurnEvent], None] | None = None,
     ) -> None:
         self._student, self._chooser = student, chooser
-        self._allowed = allow(allowed)
-        Plan(tuple(one.at(one.low) for one in allowed)).check(student)
+        self._always = always or Plan.none()
+        self._allowed = allow(allowed) if allowed or not self._always.edits else {}
+        edits = (*self._always.edits, *(one.at(one.low) for one in allowed))
+        Plan(edits).check(student)
         self._active = ActiveVectors(self._allowed)
         self._system = system
         self._max_new_tokens, self._temperature, self._seed = max_new_tokens, temperature, seed
@@ -150,7 +155,7 @@ class Conversation:
             StudentError: the message leaves no room for a reply in the student's context.
         """
         prompt, forgotten = self._prompt(self._system, text, self._max_new_tokens)
-        plan = self._active.plan
+        plan = Plan((*self._always.edits, *self._active.plan.edits))
         turn = len(self._history) // 2
         (said,) = generate(
             self._student,

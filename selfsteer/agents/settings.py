@@ -18,7 +18,10 @@ class Effort(BaseModel):
         development_prompts: probes for each candidate of the search; later looks use them all.
         trials_per_batch: candidates that TPE is asked for at once.
         refined: candidates of the search that are looked at again, each with doses beside its own.
-        finalists: candidates of those that are looked at a last time.
+        finalists: candidates of those that are looked at a last time, two at most of one layer
+            and site, so that a layer that costs abilities does not take all places.
+        polished: where none of them will do, how many of them get a last look at doses beside
+            theirs; 0 for none.
         finalist_samples: replies to each development probe in that last look.
         confirmation_samples: replies to each confirmation probe.
         report_samples: replies in all to the report probes, for each arm; 0 leaves them closed.
@@ -32,6 +35,7 @@ class Effort(BaseModel):
     trials_per_batch: int = Field(default=12, ge=1)
     refined: int = Field(default=5, ge=1)
     finalists: int = Field(default=4, ge=1)
+    polished: int = Field(default=2, ge=0)
     finalist_samples: int = Field(default=6, ge=1)
     confirmation_samples: int = Field(default=6, ge=1)
     report_samples: int = Field(default=416, ge=0)

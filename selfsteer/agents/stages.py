@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from selfsteer.agents.context import Context
 from selfsteer.steering.prompts import Prompt
 
+# What ends a round: the best candidates, and doses between theirs where none will do.
+LAST_LOOKS = ("finalists", "polish")
+
 
 def stage_probes(stage: str, context: Context) -> Sequence[Prompt]:
     """The development probes that a stage asks: a part of them in the search, then all."""
@@ -16,4 +19,4 @@ def stage_probes(stage: str, context: Context) -> Sequence[Prompt]:
 
 def stage_samples(stage: str, context: Context) -> int:
     """Replies to each probe of a stage."""
-    return context.settings.effort.finalist_samples if stage == "finalists" else 1
+    return context.settings.effort.finalist_samples if stage in LAST_LOOKS else 1

@@ -28,19 +28,23 @@ class LoopState(TypedDict, total=False):
         further_ids: the same for each part of the goal behind the first one.
         pairs: pairs kept and sampled.
         turned_down: `Failure`s among the samples that were meant to be positive.
+        strays: `Failure`s among those that were meant to be negative.
         evidence: `SiteEvidence` rows.
         space: `SearchSpace`.
-        stage: "search", "refine" or "finalists".
+        stage: "search", "refine", "finalists" or "polish".
         pending: `CandidateSpec`s to be evaluated next.
         replies_id: their replies, not judged yet.
+        earlier: `CandidateResult`s of the rounds before, as far as they steered with the vectors
+            of this one: each candidate by its longest look.
         results: `CandidateResult`s of this round's search.
         refined: `CandidateResult`s of the second look.
-        finalists: `CandidateResult`s of the last look.
+        finalists: `CandidateResult`s of the last looks.
+        settled: the round's search is over.
         failures: `Failure`s of the best of them.
         history: `RoundSummary` of every round.
         decision: the last `Decision`.
-        shortage: why the search cannot go on, in words: which limit of the budget is reached, or
-            that the controller gave no answer; None while it can.
+        shortage: why the search does not go on, in words: which limit of the budget is reached,
+            that the controller gave no answer, or that rounds bring nothing; None while it does.
         recalled: the `Recollection` that is being tried; None otherwise.
         replaces: id of the remembered plan of the same goal that no longer holds.
         refused: a person has refused what was to be approved.
@@ -62,14 +66,17 @@ class LoopState(TypedDict, total=False):
     further_ids: list[dict[str, str]]
     pairs: dict[str, int]
     turned_down: list[dict[str, Any]]
+    strays: list[dict[str, Any]]
     evidence: list[dict[str, Any]]
     space: dict[str, Any]
     stage: str
     pending: list[dict[str, Any]]
     replies_id: str
+    earlier: list[dict[str, Any]]
     results: list[dict[str, Any]]
     refined: list[dict[str, Any]]
     finalists: list[dict[str, Any]]
+    settled: bool
     failures: list[dict[str, Any]]
     history: list[dict[str, Any]]
     decision: dict[str, Any]
@@ -114,9 +121,11 @@ def fresh_search(number: int) -> LoopState:
     return {
         "round": number,
         "stage": "search",
+        "earlier": [],
         "results": [],
         "refined": [],
         "finalists": [],
+        "settled": False,
         "failures": [],
         "space": {},
     }

@@ -12,11 +12,11 @@ from typing import Protocol
 
 from selfsteer.agents.steer_tool import Steerable, call_schema, call_text, possible_calls
 from selfsteer.agents.types import Record
+from selfsteer.agents.weighing import weigh
 from selfsteer.steering.generate import generate
 from selfsteer.steering.grammar import Grammar
 from selfsteer.steering.model import Student
-from selfsteer.steering.prompts import Message, Prompt
-from selfsteer.steering.scoring import option_logprobs
+from selfsteer.steering.prompts import Prompt
 
 LEVELS = 3  # strengths of each vector that are weighed
 
@@ -57,13 +57,7 @@ class Chooser(Protocol):
 
 
 class OptionChooser:
-    """Takes the call that the conversation makes likelier than it was; for any student.
-
-    The score of a call is its log-probability as the reply, less that as the reply to an empty
-    message under the same system message: texts of different length and wording can only be
-    compared by what the conversation adds to them. Source: domain-conditional PMI, Holtzman et al.
-    2021.
-    """
+    """Takes the call that the conversation makes likelier than it was; for any student."""
 
     def choose(
         self,
@@ -74,12 +68,7 @@ class OptionChooser:
     ) -> Choice:
         """The call with the best score; of equal ones the first, which is to leave all as it is."""
         options = [call_text(call) for call in possible_calls(allowed, active, LEVELS)]
-        silence = Prompt(messages=(prompt.messages[0], Message(role="user", content="")))
-        asked, unasked = option_logprobs(student, [prompt, silence], options).tolist()
-        scores = [
-            a - b if math.isfinite(a - b) else -math.inf
-            for a, b in zip(asked, unasked, strict=True)
-        ]
+        scores = weigh(student, prompt, options)
         best = max(range(len(options)), key=scores.__getitem__)
         weighed = (
             Weighed(call=option, score=score if math.isfinite(score) else None)

@@ -15,6 +15,8 @@ from selfsteer.steering.operators import OPERATORS
 
 Text = Annotated[str, Field(min_length=1, max_length=2_000)]
 Rate = Annotated[float, Field(ge=0, le=1)]
+TRIALS = 84  # candidates of a search
+LONGEST_REASON = 2_000  # characters
 
 
 class Record(BaseModel):
@@ -93,7 +95,7 @@ class ContrastiveSpec(Record):
     samples: int = Field(default=96, ge=8, le=4_096)
     questions: tuple[Question, ...] = Field(default=(), max_length=400)
     rubric: str = Field(default="", max_length=4_000)
-    reason: str = Field(default="", max_length=2_000)
+    reason: str = Field(default="", max_length=LONGEST_REASON)
 
 
 # What `Edit.describe` says of every edit.
@@ -188,7 +190,7 @@ class SearchSpace(Record):
         layers: blocks to try.
         operators: names of operators.
         low, high: strength range for `add`, in residual norms.
-        trials: how many candidates may be evaluated.
+        trials: how many candidates may be evaluated in it.
         reason: why this space.
     """
 
@@ -197,8 +199,8 @@ class SearchSpace(Record):
     operators: tuple[str, ...] = Field(default=("add",), min_length=1)
     low: float = Field(default=0.2, gt=0)
     high: float = Field(default=3.0, gt=0)
-    trials: int = Field(default=84, ge=1, le=10_000)
-    reason: str = Field(default="", max_length=2_000)
+    trials: int = Field(default=TRIALS, ge=1, le=10_000)
+    reason: str = Field(default="", max_length=LONGEST_REASON)
 
     @model_validator(mode="after")
     def _a_range(self) -> SearchSpace:
@@ -244,7 +246,7 @@ class Decision(Record):
     candidate: CandidateSpec | None = None
     method: str | None = None
     parts: tuple[Text, ...] = Field(default=(), max_length=MOST_PARTS)
-    reason: str = Field(default="", max_length=2_000)
+    reason: str = Field(default="", max_length=LONGEST_REASON)
 
     @model_validator(mode="after")
     def _parts_of_a_split(self) -> Decision:
@@ -262,9 +264,15 @@ class Decision(Record):
 
 
 class SiteEvidence(LayerEvidence):
-    """What is known about one layer at one site before anything is steered there."""
+    """What is known about one layer at one site before anything is steered there.
+
+    Attributes:
+        stability: mean cosine of the directions of two bootstrap samples of the pairs; None on
+            records from before it was measured.
+    """
 
     site: str
+    stability: float | None = None
 
 
 class RoundSummary(Record):
@@ -275,8 +283,10 @@ class RoundSummary(Record):
         positive, negative: the instructions of its two sides; of the last part, if it was split.
         pairs_kept, pairs_sampled: how many pairs were confirmed, of how many.
         turned_down: replies to the positive instructions that the judge did not confirm.
+        strays: replies of the other side that the judge found to do what the goal asks.
         space: where was searched; None where it did not come to that.
         best: the best candidate.
+        leading: the best few that were looked at, the best first, each by its longest look.
         failures: replies of the best candidate with the lowest scores.
         decision: what was made of it.
     """
@@ -288,7 +298,9 @@ class RoundSummary(Record):
     pairs_kept: int
     pairs_sampled: int
     turned_down: tuple[Failure, ...] = ()
+    strays: tuple[Failure, ...] = ()
     space: SearchSpace | None = None
     best: CandidateResult | None = None
+    leading: tuple[CandidateResult, ...] = ()
     failures: tuple[Failure, ...] = ()
     decision: Decision | None = None

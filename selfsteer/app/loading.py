@@ -9,10 +9,15 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from selfsteer.app.settings import AppSettings
-from selfsteer.errors import StudentError, VectorError
+from pydantic import ValidationError
+
+from selfsteer.app.output import explain
+from selfsteer.app.settings import AppSettings, MeaningSettings
+from selfsteer.errors import EncoderError, StudentError, VectorError
 
 if TYPE_CHECKING:
+    from selfsteer.memory.encoder import SentenceEncoder
+    from selfsteer.memory.meaning import Meaning
     from selfsteer.memory.store import Memory
     from selfsteer.steering.model import Student
     from selfsteer.steering.vectors import SteeringVector
@@ -51,6 +56,48 @@ def load_student(name: str, device: str | None, dtype: str | None) -> Student:
             f"The device {place!r} cannot be used ({reason}); cpu always can."
         ) from error
     return Student.load(name, device=place, dtype=dtype or settings.dtype)
+
+
+def named_encoder() -> SentenceEncoder | None:
+    """The sentence encoder of the settings, not loaded yet.
+
+    Raises:
+        EncoderError: settings that make no sense.
+    """
+    name = _meaning_settings().encoder
+    if name is None:
+        return None
+    from selfsteer.memory.encoder import SentenceEncoder
+
+    return SentenceEncoder(name)
+
+
+def named_meaning(*, load: bool) -> Meaning | None:
+    """What finds goals that mean the same, by the settings.
+
+    Args:
+        load: load its encoder now, so that one that does not load is refused before a run begins.
+
+    Raises:
+        EncoderError: settings that make no sense, or as `SentenceEncoder.load` does.
+    """
+    settings, encoder = _meaning_settings(), named_encoder()
+    if encoder is None:
+        return None
+    if load:
+        encoder.load()
+    from selfsteer.memory.meaning import LEAST, Meaning
+
+    least = settings.least_cosine
+    return Meaning(encoder, LEAST if least is None else least)
+
+
+def _meaning_settings() -> MeaningSettings:
+    try:
+        return MeaningSettings()
+    except ValidationError as error:
+        names = {field: f"SELFSTEER_{field.upper()}" for field in MeaningSettings.model_fields}
+        raise EncoderError(explain(error, names)) from error
 
 
 def load_vector(source: str, db: Path | None) -> SteeringVector:

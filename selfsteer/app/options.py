@@ -32,6 +32,14 @@ Dtype = Annotated[
         show_default=False,
     ),
 ]
+ServedUser = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ID",
+        help="A user whose vector in use steers every reply, as it was judged.",
+        show_default=False,
+    ),
+]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run; see `selfsteer runs`.")]
 OnAmbiguous = Annotated[
     Literal["ask", "retry"],

@@ -52,6 +52,11 @@ def clean(text: str) -> str:
     )
 
 
+def is_text(text: str) -> bool:
+    """Whether a word of the command line could be read as UTF-8."""
+    return not any("\ud800" <= c <= "\udfff" for c in text)
+
+
 def literal(text: object) -> Text:
     """Text that rich prints as it stands: brackets are no markup, control characters are gone."""
     return Text(clean(str(text)))

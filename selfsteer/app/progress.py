@@ -145,6 +145,10 @@ class Tracker:
             self.left = self._from("finalists")
             return
         if payload["stage"] == "finalists":
+            self.busy = "looking back on the round, or at doses in between"
+            self.left = self._from("confirm")
+            return
+        if payload["stage"] == "polish":
             self.busy = "looking back on the round"
             self.left = self._from("confirm")
             return

@@ -42,3 +42,18 @@ class AppSettings(BaseSettings):
             wrong = error.errors(include_url=False)[0]
             variable = f"SELFSTEER_{'_'.join(map(str, wrong['loc'])).upper()}"
             raise SelfsteerError(f"{variable} cannot be used: {wrong['msg']}.") from error
+
+
+class MeaningSettings(BaseSettings):
+    """Read from `SELFSTEER_ENCODER` and `SELFSTEER_LEAST_COSINE`.
+
+    Attributes:
+        encoder: the sentence encoder by which goals are recalled that mean the same; a folder, or
+            a hub name. None leaves recall to words.
+        least_cosine: from which two goals may mean the same, by this encoder.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SELFSTEER_")
+
+    encoder: str | None = Field(default=None, min_length=1)
+    least_cosine: float | None = Field(default=None, ge=-1, le=1)

@@ -83,6 +83,30 @@ def quarantine(memory: Memory, faults: Sequence[Fault]) -> None:
                 )
 
 
+def set_aside_if_altered(memory: Memory, artefact_id: str) -> bool:
+    """Whether a blob cannot be served; one that was altered on disk is in quarantine then.
+
+    So that the same content may be stored again, which is refused to bytes that count as sound.
+
+    Raises:
+        MemoryFileError: the file cannot be written.
+    """
+    rows = memory.connection.query(
+        "SELECT kind, sha256, size, id IN (SELECT artefact_id FROM quarantined) AS aside "
+        "FROM artefacts WHERE id = ?",
+        [artefact_id],
+    )
+    if not rows or rows[0]["aside"]:
+        return True
+    [row] = rows
+    what = _blob_fault(memory, artefact_id, row["kind"], row["sha256"], row["size"])
+    if what is None:
+        return False
+    where = f"{row['kind']} {artefact_id}"
+    quarantine(memory, [Fault(kind="blob", where=where, what=what, artefact_id=artefact_id)])
+    return True
+
+
 def _pages(memory: Memory) -> Iterator[Fault]:
     for row in memory.connection.query("PRAGMA integrity_check"):
         if row["integrity_check"] != "ok":

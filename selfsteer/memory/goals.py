@@ -26,6 +26,12 @@ PHRASING = frozenset(
     """.split()
 )
 
+# Those words, and what else leaves a thing out.
+_TURNING = frozenset(
+    "avoid cannot except fewer instead less neither never no none nor not nothing stop unlike "
+    "without".split()
+)
+
 
 def goal_key(goal: str) -> str:
     """The goal without case, punctuation and spacing: the same key is the same goal."""
@@ -35,6 +41,11 @@ def goal_key(goal: str) -> str:
 def content_terms(goal: str) -> list[str]:
     """The words of a goal that say what is wanted, each once, in order."""
     return list(dict.fromkeys(word for word in _words(goal) if word not in PHRASING))
+
+
+def turns(goal: str) -> bool:
+    """Whether a word turns the goal round, so that it asks for what it names to stay away."""
+    return not _TURNING.isdisjoint(_words(goal))
 
 
 def _words(text: str) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from selfsteer.errors import MemoryFileError
 from selfsteer.memory.store import Memory
 from selfsteer.steering.decomposition import Decomposition, decompose, similarity
 from selfsteer.steering.vectors import SteeringVector
@@ -100,18 +102,15 @@ def explain(memory: Memory, vector: SteeringVector, *, neighbours: int = 5) -> E
 
     Ancestors come before other vectors, and extracted vectors before composed ones, so that a sum
     is told in terms of what it was made from, and not of its siblings. Vectors that descend from
-    this one say nothing about what it is made of.
+    this one say nothing about what it is made of. Those that were altered in the file are left out,
+    with a warning.
 
     Raises:
         VectorError: the vector is zero at every layer.
-        MemoryFileError: a vector of the library has been altered in the file.
+        MemoryFileError: the file cannot be read.
     """
     ancestors = {name for name in family(memory, vector) if name != vector.id}
-    library = [
-        memory.get_vector(kept.id)
-        for kept in memory.vectors()
-        if kept.meta["student_fingerprint"] == vector.student_fingerprint and kept.id != vector.id
-    ]
+    library = list(_library(memory, vector))
     parents = {other.id: other.parents for other in library}
     descendants = _descendants(vector.id, parents)
     sources = sorted(
@@ -130,6 +129,17 @@ def explain(memory: Memory, vector: SteeringVector, *, neighbours: int = 5) -> E
         ancestors=frozenset(ancestors & parents.keys()),
         neighbours=sorted(near, key=lambda one: -one.cosine)[:neighbours],
     )
+
+
+def _library(memory: Memory, vector: SteeringVector) -> Iterator[SteeringVector]:
+    """All other vectors of its student that are as they were stored."""
+    for kept in memory.vectors():
+        if kept.meta["student_fingerprint"] != vector.student_fingerprint or kept.id == vector.id:
+            continue
+        try:
+            yield memory.get_vector(kept.id)
+        except MemoryFileError as error:
+            warnings.warn(f"{error} It is left out.", stacklevel=3)
 
 
 def _ancestor(

@@ -10,20 +10,21 @@ from pydantic import JsonValue
 from selfsteer.memory.connection import Connection, now
 from selfsteer.memory.goals import content_terms, goal_key
 from selfsteer.memory.records import Doubt, RecallHit, Remembered, to_json
+from selfsteer.memory.users.ownership import theirs
 
 # What a reader sees of a row: the search columns stay inside.
 _COLUMNS = "id, run_id, vector_id, goal, plan, scores, fingerprint, supersedes, created"
-# A plan of a run that was made for a user is for that user's runs only.
+_THIS, _OTHERS = "fingerprint = :fingerprint", "fingerprint != :fingerprint"
+# What is a user's, by the run or by a vector in the plan, is for that user's runs only.
 _OURS = (
-    "NOT EXISTS (SELECT 1 FROM run_users AS theirs WHERE theirs.run_id = remembered.run_id "
-    "AND NOT EXISTS (SELECT 1 FROM run_users AS ours "
+    f"NOT EXISTS (SELECT 1 FROM ({theirs('remembered')}) AS theirs WHERE NOT EXISTS "
+    "(SELECT 1 FROM run_users AS ours "
     "WHERE ours.run_id = :asking AND ours.user_id = theirs.user_id))"
 )
 # So one of a user's replaces none of everybody's.
 _CURRENT = (
     "NOT EXISTS (SELECT 1 FROM remembered AS later WHERE later.supersedes = remembered.id "
-    "AND (later.run_id NOT IN (SELECT run_id FROM run_users) "
-    "OR remembered.run_id IN (SELECT run_id FROM run_users))) "
+    f"AND (NOT EXISTS ({theirs('later')}) OR EXISTS ({theirs('remembered')}))) "
     "AND vector_id NOT IN (SELECT artefact_id FROM quarantined)"
 )
 
@@ -101,10 +102,11 @@ class Recall:
 
     def remembered(self) -> list[Remembered]:
         """Everything remembered, not superseded, with a sound vector, oldest first."""
-        rows = self._connection.query(
-            f"SELECT {_COLUMNS} FROM remembered WHERE {_CURRENT} ORDER BY id"
-        )
-        return [Remembered.from_row(row) for row in rows]
+        return self._listed(_CURRENT)
+
+    def everybodys(self) -> list[Remembered]:
+        """What is remembered, without what belongs to a user, by the run or by a vector."""
+        return self._listed(f"{_CURRENT} AND {_OURS}", asking=None)
 
     def doubt(
         self,
@@ -143,16 +145,35 @@ class Recall:
         BM25. A hit is a suggestion, to be confirmed on fresh probes before it is used.
 
         Args:
-            run_id: the run that asks; plans of runs that were made for a user are given to runs
-                for the same user only.
+            run_id: the run that asks; plans of runs that were made for a user, and plans with a
+                vector that descends from a user's, are given to runs for the same user only.
         """
-        return self._search(goal, "fingerprint = :fingerprint", fingerprint, limit, run_id)
+        return self._search(goal, _THIS, fingerprint, limit, run_id)
 
     def stale(
         self, goal: str, fingerprint: str, limit: int = 3, *, run_id: str | None = None
     ) -> list[RecallHit]:
         """Like :meth:`recall`, for plans of *other* students: to be named, never to be applied."""
-        return self._search(goal, "fingerprint != :fingerprint", fingerprint, limit, run_id)
+        return self._search(goal, _OTHERS, fingerprint, limit, run_id)
+
+    def recallable(
+        self, fingerprint: str, *, stale: bool = False, run_id: str | None = None
+    ) -> list[Remembered]:
+        """All that :meth:`recall` may find for this student, or :meth:`stale`, oldest first.
+
+        Args:
+            run_id: the run that asks, as in :meth:`recall`.
+        """
+        students = _OTHERS if stale else _THIS
+        return self._listed(
+            f"{students} AND {_OURS} AND {_CURRENT}", fingerprint=fingerprint, asking=run_id
+        )
+
+    def _listed(self, which: str, **values: str | None) -> list[Remembered]:
+        rows = self._connection.query(
+            f"SELECT {_COLUMNS} FROM remembered WHERE {which} ORDER BY id", values
+        )
+        return [Remembered.from_row(row) for row in rows]
 
     def _put(self, row: Mapping[str, Any]) -> None:
         """Add a row with the columns that it is searched by; the first one of a run stays."""

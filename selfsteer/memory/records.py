@@ -218,6 +218,19 @@ class RecallHit(BaseModel):
     coverage: float
 
 
+class Alike(BaseModel):
+    """A remembered plan whose goal may mean the same as another goal.
+
+    Attributes:
+        cosine: of the two goals, by the encoder that was asked.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    remembered: Remembered
+    cosine: float
+
+
 class Charge(Record):
     """What a call costs, or several of them.
 

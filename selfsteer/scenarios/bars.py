@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -44,3 +47,10 @@ class Bar:
 def figure(value: float) -> str:
     """Three decimals, or the first two digits of what would vanish in them."""
     return f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:.3f}"
+
+
+def write_bars(name: str, bars: Sequence[Bar], folder: Path) -> None:
+    """Write the bars to ``folder/NAME.json``, as a list; the folder is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps([bar.as_json() for bar in bars], indent=1, ensure_ascii=False) + "\n"
+    (folder / f"{name}.json").write_text(text, encoding="utf-8")

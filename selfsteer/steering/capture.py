@@ -1,7 +1,8 @@
 """Activations of many texts: means, single tokens, or moments, at any layers.
 
-Rows are read in batches of similar length, padded on the right: with causal attention no token
-sees a later pad, so no padding mask is needed.
+Rows are read in batches of similar length, what several begin with in common once
+(:mod:`selfsteer.steering.forwards`), and no further than the deepest layer that is asked for
+(:mod:`selfsteer.steering.reading`).
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from selfsteer.errors import SelectorError
-from selfsteer.steering.batching import buckets, pad, reading_budget
+from selfsteer.errors import SelectorError, StudentError
+from selfsteer.steering.batching import reading_budget
 from selfsteer.steering.encoding import Encoded, encode
+from selfsteer.steering.forwards import Forward, Reading, readings
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example, Prompt
 from selfsteer.steering.reading import read_layers
@@ -24,8 +27,8 @@ from selfsteer.steering.selectors import Mask, Selector, parse
 
 Item = Prompt | Example | Encoded
 Reduce = Literal["mean", "last"]
-# From a layer's output [B, T, D]: one value [B, D] for each row, and its mean norm [B].
-Reduced = Callable[[Tensor], tuple[Tensor, Tensor]]
+# From a layer's output [B, T, D]: numbers of rows [R], a value [R, D] for each, and its norm [R].
+_Reduced = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 _SHOWN = 80  # characters of a text in a message
 
 
@@ -46,11 +49,11 @@ class Activations:
 
 @dataclass(frozen=True)
 class Moments:
-    """Running moments over all selected tokens of all texts.
+    """Running moments over all selected tokens of all texts, or over one value of each text.
 
     Attributes:
         layers: layer numbers, in the order asked for.
-        n: number of tokens.
+        n: number of tokens, or of texts.
         mean: [L, D] float32.
         second: [L, D, D] float32, the uncentred second moment E[x x^T]; None unless asked for.
         norm: [L] float32, mean Euclidean norm.
@@ -79,26 +82,16 @@ def capture(
 
     Raises:
         SelectorError: when a text has no selected token (a bare prompt has no response).
-        StudentError: when a layer does not exist.
+        StudentError: when a layer does not exist, or a text is longer than the student's context.
     """
-    rows = _encode(student, examples)
-    masks = _masks(student, rows, parse(selector))
-    layers = _layers(student, layers)
-    shape = (len(layers), len(rows))
+    work = _Work.of(student, examples, layers, selector, reduce, token_budget)
+    shape = (len(work.layers), len(work.rows))
     values = torch.empty(*shape, student.d_model, device=student.device)
     norms = torch.empty(*shape, device=student.device)
-    for batch, ids in _batches(student, rows, token_budget):
-        reducer = _last if reduce == "last" else _mean
-        reduced = reducer([masks[i] for i in batch], ids)
-        index = torch.tensor(batch, device=student.device)
-
-        def keep(
-            place: int, hidden: Tensor, reduced: Reduced = reduced, index: Tensor = index
-        ) -> None:
-            values[place, index], norms[place, index] = reduced(hidden)
-
-        read_layers(student, ids, layers, keep)
-    return Activations(layers, values, norms)
+    for reading in work.readings():
+        index = torch.from_numpy(reading.rows).to(student.device)
+        values[:, index], norms[:, index] = work.of_texts(reading)
+    return Activations(work.layers, values, norms)
 
 
 def capture_tokens(
@@ -112,26 +105,26 @@ def capture_tokens(
 
     Raises:
         SelectorError: when a text has no selected token.
-        StudentError: when a layer does not exist.
+        StudentError: when a layer does not exist, or a text is longer than the student's context.
     """
-    rows = _encode(student, examples)
-    masks = _masks(student, rows, parse(selector))
-    layers = _layers(student, layers)
-    device = student.device
-    out = [torch.empty(len(layers), int(m.sum()), student.d_model, device=device) for m in masks]
-    for batch, ids in _batches(student, rows, token_budget):
-        places = [torch.from_numpy(np.flatnonzero(masks[i])).to(device) for i in batch]
+    work = _Work.of(student, examples, layers, selector, None, token_budget)
+    shape, device = (len(work.layers), student.d_model), student.device
+    out = [torch.empty(shape[0], int(m.sum()), shape[1], device=device) for m in work.masks]
+    done = np.zeros(len(work.rows), dtype=np.int64)
+    for reading in work.readings():
+        for forward in reading.forwards:
+            where = [
+                (i, int(line), torch.from_numpy(np.flatnonzero(chosen)).to(device))
+                for i, line, chosen in zip(reading.rows, forward.lines, forward.chosen, strict=True)
+            ]
 
-        def keep(
-            place: int,
-            hidden: Tensor,
-            batch: list[int] = batch,
-            places: list[Tensor] = places,
-        ) -> None:
-            for row, (i, positions) in enumerate(zip(batch, places, strict=True)):
-                out[i][place] = hidden[row, positions]
+            def keep(place: int, hidden: Tensor, where: Any = where) -> None:
+                for i, line, positions in where:
+                    start = done[i]
+                    out[i][place, start : start + len(positions)] = hidden[line, positions]
 
-        read_layers(student, ids, layers, keep)
+            read_layers(student, forward, work.layers, keep)
+            done[reading.rows] += forward.chosen.sum(1)
     return out
 
 
@@ -152,33 +145,166 @@ def capture_moments(
 
     Raises:
         SelectorError: when a text has no selected token.
-        StudentError: when a layer does not exist.
+        StudentError: when a layer does not exist, or a text is longer than the student's context.
     """
-    rows = _encode(student, examples)
-    masks = _masks(student, rows, parse(selector))
-    layers = _layers(student, layers)
-    wide: dict[str, Any] = {"dtype": torch.float64, "device": student.device}
-    total = torch.zeros(len(layers), student.d_model, **wide)
-    norm = torch.zeros(len(layers), **wide)
-    square = torch.zeros(*total.shape, student.d_model, **wide) if second else None
-    for batch, ids in _batches(student, rows, token_budget):
-        chosen = _stack([masks[i] for i in batch], ids)
+    (moments,) = capture_group_moments(
+        student, [examples], layers, selector, second=second, token_budget=token_budget
+    )
+    return moments
 
-        def keep(place: int, hidden: Tensor, chosen: Tensor = chosen) -> None:
-            tokens = hidden[chosen].float()
-            total[place] += tokens.sum(0, dtype=torch.float64)
-            norm[place] += tokens.norm(dim=-1).sum(dtype=torch.float64)
-            if square is not None:
-                square[place] += tokens.T @ tokens
 
-        read_layers(student, ids, layers, keep)
-    n = int(sum(m.sum() for m in masks))
-    mean_square = None if square is None else (square / n).float()
-    return Moments(layers, n, (total / n).float(), mean_square, (norm / n).float())
+def capture_group_moments(
+    student: Student,
+    groups: Sequence[Sequence[Item]],
+    layers: Sequence[int] | None = None,
+    selector: str | Selector = "all",
+    *,
+    reduce: Reduce | None = None,
+    second: bool = False,
+    token_budget: int | None = None,
+) -> list[Moments]:
+    """Moments of each of several groups of texts, which are read together.
+
+    Args:
+        reduce: every text counts once, by the mean of its selected tokens or the last of them;
+            None: every selected token counts once.
+        second: also gather E[x x^T], which takes d_model squared values a layer.
+
+    Raises:
+        SelectorError: when a text has no selected token.
+        StudentError: when a layer does not exist, or a text is longer than the student's context.
+    """
+    flat = [item for group in groups for item in group]
+    work = _Work.of(student, flat, layers, selector, reduce, token_budget)
+    owner = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    sums = [_Sums.zeros(student, len(work.layers), second) for _ in groups]
+    for reading in work.readings():
+        of = owner[reading.rows]
+        if reduce is None:
+            work.add_tokens(reading, of, sums)
+        else:
+            values, norms = work.of_texts(reading)
+            for number, total in enumerate(sums):
+                mine = torch.from_numpy(of == number).to(values.device)
+                for place in range(len(work.layers)):
+                    total.add(place, values[place, mine], norms[place, mine])
+    counts = work.counts if reduce is None else np.ones(len(work.rows))
+    return [
+        total.moments(work.layers, int(counts[owner == number].sum()))
+        for number, total in enumerate(sums)
+    ]
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Running sums of one group, in float64: [L, D], [L, D, D] or None, [L]."""
+
+    total: Tensor
+    square: Tensor | None
+    norm: Tensor
+
+    @classmethod
+    def zeros(cls, student: Student, layers: int, second: bool) -> _Sums:
+        wide: dict[str, Any] = {"dtype": torch.float64, "device": student.device}
+        total = torch.zeros(layers, student.d_model, **wide)
+        square = torch.zeros(*total.shape, student.d_model, **wide) if second else None
+        return cls(total, square, torch.zeros(layers, **wide))
+
+    def add(self, place: int, values: Tensor, norms: Tensor) -> None:
+        """Add values [n, D] float32 and their norms [n] at a layer's place."""
+        self.total[place] += values.sum(0, dtype=torch.float64)
+        self.norm[place] += norms.sum(dtype=torch.float64)
+        if self.square is not None:
+            self.square[place] += values.T @ values
+
+    def moments(self, layers: tuple[int, ...], n: int) -> Moments:
+        square = None if self.square is None else (self.square / n).float()
+        return Moments(layers, n, (self.total / n).float(), square, (self.norm / n).float())
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is to be read: rows, their selected tokens, and the layers."""
+
+    student: Student
+    rows: Sequence[Encoded]
+    masks: Sequence[Mask]
+    layers: tuple[int, ...]
+    reduce: Reduce | None
+    token_budget: int
+
+    @classmethod
+    def of(
+        cls,
+        student: Student,
+        examples: Sequence[Item],
+        layers: Sequence[int] | None,
+        selector: str | Selector,
+        reduce: Reduce | None,
+        token_budget: int | None,
+    ) -> _Work:
+        rows = _encode(student, examples)
+        masks = _masks(student, rows, parse(selector))
+        if reduce == "last":
+            masks = [_only_last(mask) for mask in masks]
+        budget = token_budget or reading_budget(student.device)
+        return cls(student, rows, masks, _layers(student, layers), reduce, budget)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Selected tokens of each row."""
+        return np.array([mask.sum() for mask in self.masks], dtype=np.int64)
+
+    def readings(self) -> Iterator[Reading]:
+        return readings(self.student, self.rows, self.masks, self.token_budget)
+
+    def of_texts(self, reading: Reading) -> tuple[Tensor, Tensor]:
+        """[L, R, D] the value of each row, and [L, R] the mean norm of its tokens."""
+        shape, device = (len(self.layers), len(reading.rows)), self.student.device
+        values = torch.zeros(*shape, self.student.d_model, device=device)
+        norms = torch.zeros(*shape, device=device)
+        counts = np.array([self.masks[i].sum() for i in reading.rows], dtype=np.float32)
+        for forward in reading.forwards:
+            reduced = _picked(forward) if self.reduce == "last" else _mean(forward, counts)
+
+            def keep(place: int, hidden: Tensor, reduced: _Reduced = reduced) -> None:
+                rows, value, norm = reduced(hidden)
+                values[place, rows] += value
+                norms[place, rows] += norm
+
+            read_layers(self.student, forward, self.layers, keep)
+        return values, norms
+
+    def add_tokens(self, reading: Reading, of: NDArray[np.int64], sums: Sequence[_Sums]) -> None:
+        """Add every selected token to the sums of its row's group."""
+        for forward in reading.forwards:
+            lines = torch.from_numpy(forward.lines).to(self.student.device)
+            chosen = [
+                torch.from_numpy(forward.chosen & (of == number)[:, None]).to(self.student.device)
+                for number in range(len(sums))
+            ]
+
+            def keep(
+                place: int, hidden: Tensor, lines: Tensor = lines, chosen: Any = chosen
+            ) -> None:
+                for total, mine in zip(sums, chosen, strict=True):
+                    row, position = mine.nonzero(as_tuple=True)
+                    tokens = hidden[lines[row], position].float()
+                    total.add(place, tokens, tokens.norm(dim=-1))
+
+            read_layers(self.student, forward, self.layers, keep)
 
 
 def _encode(student: Student, examples: Sequence[Item]) -> list[Encoded]:
-    return [e if isinstance(e, Encoded) else encode(student, e) for e in examples]
+    rows = [e if isinstance(e, Encoded) else encode(student, e) for e in examples]
+    limit = student.context_length
+    for number, row in enumerate(rows):
+        if limit is not None and len(row.ids) > limit:
+            raise StudentError(
+                f"Text {number} has {len(row.ids)} tokens, but {student.name} reads {limit}; "
+                "shorten it."
+            )
+    return rows
 
 
 def _layers(student: Student, layers: Sequence[int] | None) -> tuple[int, ...]:
@@ -204,40 +330,38 @@ def _masks(
     return masks
 
 
-def _mean(masks: Sequence[Mask], ids: Tensor) -> Reduced:
-    share = _stack([mask / np.float32(mask.sum()) for mask in masks], ids)
+def _mean(forward: Forward, counts: NDArray[np.float32]) -> _Reduced:
+    """What these tokens add to the means of their rows."""
+    device = forward.ids.device
+    rows = np.flatnonzero(forward.chosen.any(1))
+    share = torch.from_numpy(forward.chosen[rows] / counts[rows, None]).to(device)
+    lines = torch.from_numpy(forward.lines[rows]).to(device)
+    index = torch.from_numpy(rows).to(device)
+    whole = np.array_equal(forward.lines[rows], np.arange(len(forward.ids)))
 
-    def reduced(hidden: Tensor) -> tuple[Tensor, Tensor]:
-        hidden = hidden.float()
-        return torch.einsum("bt,btd->bd", share, hidden), (share * hidden.norm(dim=-1)).sum(-1)
-
-    return reduced
-
-
-def _last(masks: Sequence[Mask], ids: Tensor) -> Reduced:
-    rows = torch.arange(len(masks), device=ids.device)
-    ends = torch.tensor([int(np.flatnonzero(mask)[-1]) for mask in masks], device=ids.device)
-
-    def reduced(hidden: Tensor) -> tuple[Tensor, Tensor]:
-        picked = hidden[rows, ends].float()
-        return picked, picked.norm(dim=-1)
+    def reduced(hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        hidden = hidden.float() if whole else hidden[lines].float()
+        norms = (share * hidden.norm(dim=-1)).sum(-1)
+        return index, torch.einsum("bt,btd->bd", share, hidden), norms
 
     return reduced
 
 
-def _stack(rows: Sequence[np.ndarray[Any, Any]], ids: Tensor) -> Tensor:
-    """Per-token values of a batch as [B, T], zero at the pads on the right."""
-    out = np.zeros(tuple(ids.shape), dtype=rows[0].dtype)
-    for target, row in zip(out, rows, strict=True):
-        target[: len(row)] = row
-    return torch.from_numpy(out).to(ids.device)
+def _picked(forward: Forward) -> _Reduced:
+    """The single token of each row that has it among these."""
+    device = forward.ids.device
+    rows, positions = np.nonzero(forward.chosen)
+    lines = torch.from_numpy(forward.lines[rows]).to(device)
+    index, places = (torch.from_numpy(numbers).to(device) for numbers in (rows, positions))
+
+    def reduced(hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        picked = hidden[lines, places].float()
+        return index, picked, picked.norm(dim=-1)
+
+    return reduced
 
 
-def _batches(
-    student: Student, rows: Sequence[Encoded], token_budget: int | None
-) -> Iterator[tuple[list[int], Tensor]]:
-    """Row numbers and their right-padded token ids."""
-    budget = token_budget or reading_budget(student.device)
-    for batch in buckets([len(row.ids) for row in rows], budget):
-        padded = pad([rows[i].ids for i in batch], student.pad_id, "right", student.device)
-        yield batch, padded.ids
+def _only_last(mask: Mask) -> Mask:
+    out = np.zeros_like(mask)
+    out[np.flatnonzero(mask)[-1]] = True
+    return out

@@ -12,12 +12,12 @@ from torch import Tensor
 from selfsteer.steering import forward
 from selfsteer.steering.batching import pad
 from selfsteer.steering.cache import decoding_cache
-from selfsteer.steering.constraint import Constraint, only_allowed
+from selfsteer.steering.constraint import Constraint, Matching, only_allowed
 from selfsteer.steering.editing.hooks import Steering
 from selfsteer.steering.editing.said import Index, Said
 from selfsteer.steering.encoding import Encoded
 from selfsteer.steering.model import Student
-from selfsteer.steering.sampling import choose, uniforms
+from selfsteer.steering.sampling import BROKEN, choose, uniforms
 from selfsteer.steering.selectors import Mask
 
 # Rows that are done ride along until this share of the batch is: dropping them copies the cache.
@@ -49,6 +49,7 @@ class Reply:
 
     Attributes:
         finished: whether a token ended it, or its grammar allowed no more.
+        broken: whether it was cut because the logits of its next token were not finite.
         watched: for each token of the reply, and the one that ended it, the log-probabilities
             (natural) of the watched tokens in its place, before any temperature or grammar.
         logprobs: for each of the same places the log-probability of the token itself; empty where
@@ -57,6 +58,7 @@ class Reply:
 
     ids: list[int] = field(default_factory=list)
     finished: bool = False
+    broken: bool = False
     watched: list[list[float]] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
 
@@ -94,26 +96,24 @@ def decode_batch(
     logits = prompt.logits
     for step in range(steps):
         logprobs = torch.log_softmax(logits.float(), dim=-1) if settings.watched else None
-        if matching is not None:
-            logits = matching.restrict(logits, live.place, live.done)
-        chosen = choose(logits, settings.temperature, live.draws[:, step])
-        if matching is not None:
-            chosen = only_allowed(chosen, logits)
+        chosen, ids, broken = _choose(logits, live, step, settings.temperature, matching)
         if logprobs is not None:
             weighed[live.place, step, :-1] = logprobs[:, list(settings.watched)].cpu()
             weighed[live.place, step, -1] = logprobs.gather(1, chosen[:, None])[:, 0].cpu()
-        ids = chosen.cpu().numpy()
         tokens[live.place, step] = ids
-        finished = ended = ends[ids]
+        finished = ended = ends[ids] & ~broken
         if matching is not None:
-            finished = ended | matching.take(ids, live.place, live.done)
-        for at in np.flatnonzero(~live.done & (finished | (limits[live.place] == step + 1))):
+            finished = ended | matching.take(ids, live.place, live.done | broken)
+        over = finished | broken | (limits[live.place] == step + 1)
+        for at in np.flatnonzero(~live.done & over):
             place = live.place[at]
-            stop = step if ended[at] else step + 1
-            replies[place] = Reply(tokens[place, :stop].tolist(), bool(finished[at]))
+            stop = step if ended[at] or broken[at] else step + 1
+            reply = Reply(tokens[place, :stop].tolist(), bool(finished[at]), bool(broken[at]))
             if settings.watched:
-                replies[place].watched = weighed[place, : step + 1, :-1].tolist()
-                replies[place].logprobs = weighed[place, : step + 1, -1].tolist()
+                seen_until = stop if broken[at] else step + 1
+                reply.watched = weighed[place, :seen_until, :-1].tolist()
+                reply.logprobs = weighed[place, :seen_until, -1].tolist()
+            replies[place] = reply
             live.done[at] = True
         if live.done.all():
             break
@@ -125,10 +125,33 @@ def decode_batch(
         live.said = edits.on_reply(live.said, ids[:, None])
         seen = None if live.attention is None else live.attention[:, : prompt.width + step + 1]
         positions = (live.lengths + step)[:, None]
+        if student.context_length is not None and live.done.any():
+            # Those that only ride along may be at the end of the context already.
+            positions = positions.clamp_max(student.context_length - 1)
         logits = forward.logits(
             student, chosen[:, None], seen, positions, keep=1, cache=prompt.cache
         )[:, -1]
     return replies
+
+
+def _choose(
+    logits: Tensor, live: _Live, step: int, temperature: float, matching: Matching | None
+) -> tuple[Tensor, Index, Mask]:
+    """The tokens [B] that go on, the same on the CPU, and which rows' logits are not finite: there
+    some token goes on, whichever it is."""
+    draws = live.draws[:, step]
+    if matching is None:
+        chosen = choose(logits, temperature, draws)
+    else:
+        sound = logits.amax(-1).isfinite()
+        allowed = matching.restrict(logits, live.place, live.done)
+        chosen = only_allowed(choose(allowed, temperature, draws), allowed)
+        chosen = torch.where(sound, chosen, BROKEN)
+    ids: Index = chosen.cpu().numpy()
+    broken: Mask = ids == BROKEN
+    if broken.any():
+        chosen, ids = chosen.clamp_min(0), np.maximum(ids, 0)
+    return chosen, ids, broken
 
 
 @dataclass

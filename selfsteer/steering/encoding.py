@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from selfsteer.errors import StudentError
 from selfsteer.steering.chat import Rendered, Span, plain_text
+from selfsteer.steering.lengths import beginning, fitting, newest
 from selfsteer.steering.prompts import Example, Message, Prompt
 from selfsteer.steering.spelling import Spelling
 
@@ -76,12 +77,19 @@ def encode_turn(student: Student, messages: Sequence[Message]) -> Encoded:
     """A conversation whose last message, a user's say, is what the student has to say next.
 
     The header that the template writes for that message ends the prompt, and what it writes behind
-    the message is left out.
+    the message is left out. Of a long message the beginning counts, and of what stands before it
+    the newest that the context has room for: see `selfsteer.steering.lengths`.
 
     Raises:
         StudentError: the last message has no words, nothing stands before it (as for a student
             without a template or a start token), or the template refuses the conversation.
     """
+    *before, last = messages
+    last = last.model_copy(update={"content": beginning(student, last.content)})
+    return fitting(student, newest(student, before), lambda kept: _turn_row(student, (*kept, last)))
+
+
+def _turn_row(student: Student, messages: Sequence[Message]) -> Encoded:
     rendered, from_template = _render(student, Prompt(messages=tuple(messages)))
     ids, offsets = _tokenise(student, rendered.text)
     if not messages[-1].content.strip() or not rendered.spans:

@@ -204,6 +204,7 @@ def sample(
         max_new_tokens=max_new_tokens,
         temperature=temperature,
         seed=seed,
+        overflow="end",  # a candidate that overflows has lost; the others go on
     )
     *replies, reference = (tuple(arm) for arm in _split(generations, len(asked)))
     return Samples(tuple(asked), tuple(told), tuple(replies), reference, samples_per_prompt)

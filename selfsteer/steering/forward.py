@@ -1,4 +1,4 @@
-"""One forward of the student to logits, whatever its family calls the arguments."""
+"""One forward of the student, whatever its family calls the arguments."""
 
 from __future__ import annotations
 
@@ -31,14 +31,29 @@ def logits(
     Raises:
         StudentError: a model that keeps its state outside the cache.
     """
-    arguments: dict[str, Any] = {"input_ids": ids, "attention_mask": attention}
-    if "position_ids" in student.forward_arguments:
-        arguments["position_ids"] = positions
+    given = arguments(student, ids, attention, positions, cache)
     if "logits_to_keep" in student.forward_arguments:
-        arguments["logits_to_keep"] = keep
-    if cache is not None and student.cache_argument is not None:
-        arguments[student.cache_argument] = cache
-    out: Tensor = student.model(**arguments, use_cache=cache is not None).logits
+        given["logits_to_keep"] = keep
+    out: Tensor = student.model(**given).logits
     if cache is not None:
         check_used(student, cache)
     return out[:, -keep:].to(ids.device)
+
+
+def arguments(
+    student: Student,
+    ids: Tensor,
+    attention: Tensor | None = None,
+    positions: Tensor | None = None,
+    cache: Any = None,
+) -> dict[str, Any]:
+    """What the student's forward is called with; see :func:`logits`.
+
+    Without positions every row begins at 0.
+    """
+    given: dict[str, Any] = {"input_ids": ids, "attention_mask": attention}
+    if positions is not None and "position_ids" in student.forward_arguments:
+        given["position_ids"] = positions
+    if cache is not None and student.cache_argument is not None:
+        given[student.cache_argument] = cache
+    return {**given, "use_cache": cache is not None}

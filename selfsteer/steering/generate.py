@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -13,11 +13,13 @@ from selfsteer.errors import PlanError, StudentError
 from selfsteer.steering.batching import buckets
 from selfsteer.steering.constraint import Constraint
 from selfsteer.steering.decoding import Reply, Settings, decode_batch
-from selfsteer.steering.editing.hooks import Steering, steering
+from selfsteer.steering.editing.hooks import steering
+from selfsteer.steering.editing.idle import warn_of_idle_edits
 from selfsteer.steering.encoding import Encoded, closing_ids, encode
 from selfsteer.steering.grammar import Grammar
 from selfsteer.steering.model import Student
-from selfsteer.steering.plan import Plan, SteeringWarning, one_per_row
+from selfsteer.steering.overflow import out_of_range
+from selfsteer.steering.plan import Plan, one_per_row
 from selfsteer.steering.prompts import Prompt
 
 _MAX_ROWS = 256
@@ -30,7 +32,8 @@ class Generation:
     Attributes:
         text: the reply without special tokens.
         ids: its tokens, without the one that ended it.
-        finished: whether the student or its grammar ended it, rather than a limit on its length.
+        finished: whether the student or its grammar ended it, rather than a limit on its length, or
+            activations that grew out of range.
         watched: for each token, and the one that ended the reply, the log-probabilities of the
             watched tokens in its place.
         logprobs: for each of the same places the log-probability of the token itself; empty where
@@ -54,6 +57,7 @@ def generate(
     seed: int = 0,
     watch: Sequence[int] = (),
     grammar: Grammar | None = None,
+    overflow: Literal["refuse", "end"] = "refuse",
     batch_tokens: int = 32768,
 ) -> list[Generation]:
     """One reply for each prompt, in order.
@@ -68,27 +72,32 @@ def generate(
             kept at every step, and with them that of the token which is said.
         grammar: what every reply must match. A reply ends where nothing more is allowed; one that
             a limit cut (`finished` is false) is the beginning of a match.
+        overflow: what becomes of a steered row whose activations grow beyond their type, so that
+            its logits are not finite: `refuse` raises, `end` ends its reply there, for searches to
+            which that is one bad candidate among many. A row without edits always raises.
         batch_tokens: tokens held in the cache at once: prompts, replies and pads together.
 
     Raises:
         GrammarError: a grammar that cannot be read, or its package is not installed.
         PlanError: a plan that does not fit, a wrong number of plans, a limit or temperature that
-            makes no sense.
+            makes no sense, a strength beyond what activations can hold.
         SelectorError: a plan whose selector counts from the end of a reply.
         StudentError: a prompt that fills the student's context, a student that keeps its state
-            outside the cache, a tokenizer that cannot be held to a grammar.
+            outside the cache, a tokenizer that cannot be held to a grammar, logits that are not
+            finite without any edit.
         VectorError: a vector of another student.
 
     Warns:
-        SteeringWarning: a plan with edits changes nothing, and why.
+        SteeringWarning: an edit changes nothing, in all rows of its plan or in some, and why.
     """
-    _check_settings(max_new_tokens, temperature)
+    check_settings(max_new_tokens, temperature)
     known: dict[Prompt, Encoded] = {}
     for prompt in prompts:
         if prompt not in known:
             known[prompt] = encode(student, prompt)
     rows = [known[prompt] for prompt in prompts]
-    limits = np.array([_room(student, row, max_new_tokens) for row in rows], dtype=np.int64)
+    chosen = one_per_row(plans, len(rows))
+    limits = np.array([room(student, row, max_new_tokens) for row in rows], dtype=np.int64)
     ends = end_ids(student)
     constraint = None if grammar is None else Constraint(student, grammar, ends)
     settings = Settings(temperature, seed, ends, tuple(watch), constraint)
@@ -96,12 +105,15 @@ def generate(
     order = np.array(sorted(range(len(rows)), key=lambda i: (len(rows[i].ids), rows[i].ids)), int)
     sizes = [len(rows[i].ids) + max_new_tokens for i in order]
     replies: dict[int, Reply] = {}
-    with steering(student, one_per_row(plans, len(rows)), rows, max_new_tokens) as edits:
-        warn_of_idle_plans(edits)
+    with steering(student, chosen, rows, max_new_tokens) as edits:
+        warn_of_idle_edits(edits)
         for batch in buckets(sizes, batch_tokens, _MAX_ROWS, one_length=student.recurrent):
             numbers = order[batch]
             found = decode_batch(student, rows, numbers, limits[numbers], edits, settings)
             replies.update(zip(numbers.tolist(), found, strict=True))
+            for number, reply in zip(numbers.tolist(), found, strict=True):
+                if reply.broken and (overflow == "refuse" or not chosen[number].active):
+                    raise out_of_range(student, number, chosen[number])
     return [_generation(student, row, replies[i]) for i, row in enumerate(rows)]
 
 
@@ -113,17 +125,6 @@ def end_ids(student: Student) -> frozenset[int]:
     # A turn end that is written with several ordinary tokens cannot be told from text.
     turn = closing if len(closing) == 1 and closing[0] in student.special_ids else []
     return frozenset(i for i in (*several, student.tokenizer.eos_token_id, *turn) if i is not None)
-
-
-def warn_of_idle_plans(edits: Steering) -> None:
-    """Say which plans change nothing, and why: silence would look like an effect of nothing."""
-    for plan, reason in edits.idle():
-        names = ", ".join(sorted({edit.vector.id for edit in plan.edits}))
-        warnings.warn(
-            f"The plan with vector {names} changes nothing: {reason}.",
-            SteeringWarning,
-            stacklevel=3,
-        )
 
 
 def reply_text(student: Student, row: Encoded, ids: list[int]) -> str:
@@ -145,15 +146,24 @@ def _generation(student: Student, row: Encoded, reply: Reply) -> Generation:
     return Generation(text, reply.ids, reply.finished, reply.watched, reply.logprobs)
 
 
-def _check_settings(max_new_tokens: int, temperature: float) -> None:
+def check_settings(max_new_tokens: int, temperature: float) -> None:
+    """Refuse limits and temperatures that make no sense.
+
+    Raises:
+        PlanError: no tokens, or a temperature that is negative or not finite.
+    """
     if max_new_tokens < 1:
         raise PlanError(f"max_new_tokens is {max_new_tokens}; it must be 1 or more.")
     if not math.isfinite(temperature) or temperature < 0:
         raise PlanError(f"The temperature is {temperature}; it must be 0 or a positive number.")
 
 
-def _room(student: Student, row: Encoded, max_new_tokens: int) -> int:
-    """How many tokens the reply may have before the context is full."""
+def room(student: Student, row: Encoded, max_new_tokens: int) -> int:
+    """How many tokens the reply may have before the context is full.
+
+    Raises:
+        StudentError: none, because the prompt fills it.
+    """
     if student.context_length is None:
         return max_new_tokens
     room = student.context_length - len(row.ids)

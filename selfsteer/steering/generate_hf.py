@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,10 +15,18 @@ from selfsteer.errors import PlanError
 from selfsteer.steering.batching import buckets, pad
 from selfsteer.steering.cache import check_used, decoding_cache
 from selfsteer.steering.editing.hooks import Steering, steering
+from selfsteer.steering.editing.idle import warn_of_idle_edits
 from selfsteer.steering.editing.said import Said
 from selfsteer.steering.encoding import Encoded, encode
-from selfsteer.steering.generate import Generation, end_ids, reply_text, warn_of_idle_plans
+from selfsteer.steering.generate import (
+    Generation,
+    check_settings,
+    end_ids,
+    reply_text,
+    room,
+)
 from selfsteer.steering.model import Student
+from selfsteer.steering.overflow import out_of_range
 from selfsteer.steering.plan import Plan, one_per_row
 from selfsteer.steering.prompts import Prompt
 
@@ -34,40 +42,77 @@ def steered_generate_hf(
 ) -> list[Generation]:
     """One reply for each prompt, in order, by `model.generate` in a single batch.
 
-    A recurrent student gets a batch for each length of prompt.
+    Prompts so long that their replies end early with the student's context have batches of their
+    own, and a recurrent student gets a batch for each length of prompt.
 
     Args:
         num_beams: beams of each prompt; all follow the prompt's plan.
-        options: anything else that `model.generate` takes, one sequence for each prompt.
+        options: anything else that `model.generate` takes, one sequence for each prompt. A
+            `temperature` of 0 takes the likeliest token each time, as in our own loop.
 
     Raises:
         PlanError: as `generate` does; fewer than one beam, more than one sequence for a prompt.
         SelectorError, StudentError, VectorError: as `generate` does.
 
     Warns:
-        SteeringWarning: a plan with edits changes nothing, and why.
+        SteeringWarning: as `generate` does.
     """
     if num_beams < 1:
         raise PlanError(f"num_beams is {num_beams}; it must be 1 or more.")
     if options.get("num_return_sequences", 1) != 1:
         raise PlanError("num_return_sequences must be 1; repeat the prompt for more replies.")
+    temperature = options.get("temperature", 1.0)
+    check_settings(max_new_tokens, temperature)
+    if temperature == 0:
+        options = {k: v for k, v in options.items() if k != "temperature"} | {"do_sample": False}
     rows = [encode(student, prompt) for prompt in prompts]
-    options = {"max_new_tokens": max_new_tokens, "num_beams": num_beams, **options}
+    limits = [room(student, row, max_new_tokens) for row in rows]
+    chosen = one_per_row(plans, len(rows))
     replies: dict[int, Generation] = {}
-    with steering(student, one_per_row(plans, len(rows)), rows, max_new_tokens) as edits:
-        warn_of_idle_plans(edits)
-        for numbers in _batches(student, rows):
+    with steering(student, chosen, rows, max_new_tokens) as edits:
+        warn_of_idle_edits(edits)
+        for numbers in _batches(student, rows, limits):
             edits.select(np.repeat(numbers, num_beams))
-            found = _generate(student, [rows[i] for i in numbers], edits, options)
+            these = options | {
+                "max_new_tokens": limits[numbers[0]],
+                "num_beams": num_beams,
+                "logits_processor": [
+                    _sound_logits(student, numbers, chosen, num_beams),
+                    *(options.get("logits_processor") or ()),
+                ],
+            }
+            found = _generate(student, [rows[i] for i in numbers], edits, these)
             replies.update(zip(numbers, found, strict=True))
     return [replies[i] for i in range(len(rows))]
 
 
-def _batches(student: Student, rows: Sequence[Encoded]) -> list[list[int]]:
-    """All rows together, unless the student may see no pads."""
-    if not student.recurrent:
-        return [list(range(len(rows)))]
-    return list(buckets([len(row.ids) for row in rows], sys.maxsize, one_length=True))
+def _batches(
+    student: Student, rows: Sequence[Encoded], limits: Sequence[int]
+) -> Iterator[list[int]]:
+    """All rows together, unless their limits differ or the student may see no pads."""
+    for limit in sorted(set(limits), reverse=True):
+        numbers = [i for i, own in enumerate(limits) if own == limit]
+        if student.recurrent:
+            lengths = [len(rows[i].ids) for i in numbers]
+            for part in buckets(lengths, sys.maxsize, one_length=True):
+                yield [numbers[i] for i in part]
+        else:
+            yield numbers
+
+
+def _sound_logits(
+    student: Student, numbers: Sequence[int], plans: Sequence[Plan], num_beams: int
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Lets scores through as they are, unless they are not finite."""
+
+    def check(_ids: Tensor, scores: Tensor) -> Tensor:
+        broken = (~scores.amax(-1).isfinite()).nonzero()
+        if len(broken):
+            row = numbers[int(broken[0]) // num_beams]
+            raise out_of_range(student, row, plans[row])
+        return scores
+
+    return check
 
 
 def _generate(

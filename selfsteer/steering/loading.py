@@ -54,11 +54,11 @@ def load_pretrained(
     """
     source = _source(name)
     wanted = _dtype(dtype)
-    problem = "" if source.is_local or local_files_only else _hub_problem(name)
+    problem = "" if source.is_local or local_files_only else hub_problem(name)
     local = local_files_only or source.is_local or bool(problem)
     safely = {"local_files_only": local, "trust_remote_code": False}
     try:
-        with _no_progress_bar():
+        with no_progress_bar():
             config = AutoConfig.from_pretrained(source.place, **safely)
             model_class = _model_class(config, name)
             model = model_class.from_pretrained(
@@ -144,7 +144,7 @@ def _source(name: str) -> _Source:
     return _Source(str(folder), True)
 
 
-def _hub_problem(name: str) -> str:
+def hub_problem(name: str) -> str:
     """Why the hub does not have this model; empty when it does.
 
     One short question, since a load from an unreachable hub retries for half a minute.
@@ -157,7 +157,7 @@ def _hub_problem(name: str) -> str:
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
+def no_progress_bar() -> Iterator[None]:
     shown = _logging.is_progress_bar_enabled()
     _logging.disable_progress_bar()
     try:

@@ -123,6 +123,11 @@ class Student:
         """Width of the residual stream."""
         return int(text_config(self.model).hidden_size)
 
+    @cached_property
+    def n_parameters(self) -> int:
+        """Number of parameters; those that are tied count once."""
+        return int(self.model.num_parameters())
+
     @property
     def device(self) -> torch.device:
         """Where token ids go in."""
@@ -187,6 +192,20 @@ class Student:
         names = ("max_position_embeddings", "max_seq_len")
         limit = next((limit for name in names if (limit := getattr(config, name, None))), None)
         return int(limit) if limit else None
+
+    @cached_property
+    def reach(self) -> int | None:
+        """How many tokens a token can be told by, itself included, through all blocks.
+
+        With a sliding window of w at each of n blocks what is further back than n (w - 1) tokens
+        cannot matter; None where a block looks back without a window, or the model does not say.
+        """
+        config = text_config(self.model)
+        window = getattr(config, "sliding_window", None)
+        kinds = set(getattr(config, "layer_types", None) or ["sliding_attention"])
+        if not window or kinds != {"sliding_attention"}:
+            return None
+        return self.n_layers * (int(window) - 1) + 1
 
     @cached_property
     def forward_arguments(self) -> frozenset[str]:

@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
+
+def _utf8(text: str) -> str:
+    # JSON and command lines can hold half of a surrogate pair; no tokenizer can read it.
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("text must be valid Unicode, without half of a surrogate pair") from error
+    return text
+
+
+Text = Annotated[str, AfterValidator(_utf8)]
 Role = Literal["system", "user", "assistant"]
 
 
 class Message(BaseModel):
-    """One turn of a conversation."""
+    """One turn of a conversation.
+
+    Raises:
+        pydantic.ValidationError: text that is no valid Unicode.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     role: Role
-    content: str
+    content: Text
 
 
 class Prompt(BaseModel):
     """Either chat messages or raw text, never both and never neither.
 
     Raises:
-        pydantic.ValidationError: when both or neither of `messages` and `text` are given.
+        pydantic.ValidationError: when both or neither of `messages` and `text` are given; text that
+            is no valid Unicode.
     """
 
     model_config = ConfigDict(frozen=True)
 
     messages: tuple[Message, ...] = ()
-    text: str | None = None
+    text: Text | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -61,9 +77,13 @@ class Prompt(BaseModel):
 
 
 class Example(BaseModel):
-    """A prompt and the reply to it; an empty completion means that there is none yet."""
+    """A prompt and the reply to it; an empty completion means that there is none yet.
+
+    Raises:
+        pydantic.ValidationError: text that is no valid Unicode.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     prompt: Prompt
-    completion: str = ""
+    completion: Text = ""

@@ -11,6 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+BROKEN = -1
+"""In place of a token, where logits are not finite."""
+
+# Below this temperature logits are moved first, so that dividing by it keeps them in range.
+_COLD, _COLDEST = 1e-3, 1e-30
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MASK = (1 << 64) - 1
 
@@ -38,12 +43,21 @@ def choose(logits: Tensor, temperature: float, draws: Tensor) -> Tensor:
 
     Temperature 0 takes the likeliest token. Otherwise the token whose share of the cumulative
     distribution holds the row's draw (inverse transform sampling), draws [B] in [0, 1).
+
+    `BROKEN` where a row's logits hold NaN or infinity, other than the -inf of what is impossible.
+    Told by numbers that the choice looks at anyway, without another pass over the vocabulary.
     """
     if temperature == 0:
-        return logits.argmax(-1)
-    cumulative = torch.softmax(logits.float() / temperature, dim=-1).cumsum(-1)
+        best = logits.argmax(-1)  # NaN is taken for the greatest
+        sound = logits.gather(-1, best[:, None]).squeeze(-1).isfinite()
+        return torch.where(sound, best, BROKEN)
+    logits = logits.float()
+    if temperature < _COLD:
+        logits = logits - logits.amax(-1, keepdim=True)
+    cumulative = torch.softmax(logits / max(temperature, _COLDEST), dim=-1).cumsum(-1)
     total = cumulative[:, -1:]
     # Rounding must not carry the draw past the last token that has any probability.
     point = torch.minimum(draws[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
     token = torch.searchsorted(cumulative, point, right=True).squeeze(-1)
-    return token.clamp(max=logits.shape[-1] - 1)
+    token = token.clamp(max=logits.shape[-1] - 1)
+    return torch.where(total.squeeze(-1) > 0, token, BROKEN)  # NaN is not above 0

@@ -9,14 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from selfsteer.errors import DatasetError
+from selfsteer.errors import DatasetError, StudentError
 from selfsteer.steering import forward
 from selfsteer.steering.batching import Batch, buckets, pad
 from selfsteer.steering.cache import decoding_cache
 from selfsteer.steering.editing.hooks import Steering, steering
+from selfsteer.steering.editing.idle import warn_of_idle_edits
 from selfsteer.steering.editing.said import Index, Said
 from selfsteer.steering.encoding import Encoded, encode
 from selfsteer.steering.model import Student
+from selfsteer.steering.overflow import out_of_range
 from selfsteer.steering.plan import Plan, one_per_row
 from selfsteer.steering.prompts import Example, Prompt
 
@@ -42,6 +44,11 @@ def completion_logprobs(
     Raises:
         DatasetError: an example without a completion.
         PlanError, SelectorError, VectorError: as `generate` does.
+        StudentError: an example that is longer than the student's context, logits that are not
+            finite without any edit.
+
+    Warns:
+        SteeringWarning: as `generate` does.
     """
     rows = [
         example if isinstance(example, Encoded) else encode(student, example, close=close)
@@ -50,8 +57,11 @@ def completion_logprobs(
     scored = [len(row.ids) - row.prompt_length for row in rows]
     if 0 in scored:
         raise DatasetError(f"Example {scored.index(0)} has no completion to score; give it one.")
+    _check_room(student, [len(row.ids) for row in rows], "Example {} has {} tokens")
+    planned = one_per_row(plans, len(rows))
     out: list[Tensor] = [torch.empty(0)] * len(rows)
-    with torch.inference_mode(), steering(student, one_per_row(plans, len(rows)), rows) as edits:
+    with torch.inference_mode(), steering(student, planned, rows) as edits:
+        warn_of_idle_edits(edits)
         for chosen in _batches(student, rows, token_budget):
             numbers = np.array(chosen)
             batch = pad([rows[i].ids for i in chosen], student.pad_id, "left", student.device)
@@ -63,6 +73,7 @@ def completion_logprobs(
             found = _of_tokens(logits[:, :-1], batch.ids[:, 1 - keep :]).cpu()
             for row, i in zip(found, chosen, strict=True):
                 out[i] = row[len(row) - scored[i] :].clone()
+    _check_sound(student, [bool(values.isnan().any()) for values in out], planned)
     return out
 
 
@@ -84,17 +95,26 @@ def option_logprobs(
     Raises:
         DatasetError: no options, or an empty one.
         PlanError, SelectorError, VectorError: as `generate` does.
+        StudentError: a prompt that is longer than the student's context with an option behind it,
+            logits that are not finite without any edit.
+
+    Warns:
+        SteeringWarning: as `generate` does.
     """
     if not options or "" in options:
         raise DatasetError("Options to score must be one or more texts, none of them empty.")
     rows = [encode(student, prompt) for prompt in prompts]
     replies = [[_reply(student, p, option) for option in options] for p in prompts]
-    longest = max((len(ids) for several in replies for ids in several), default=0)
+    tails = [max(map(len, several)) for several in replies]
+    whole = [len(row.ids) + tail for row, tail in zip(rows, tails, strict=True)]
+    _check_room(student, whole, "Prompt {} has {} tokens with the longest option")
+    planned = one_per_row(plans, len(rows))
     out = torch.zeros(len(rows), len(options))
     with (
         torch.inference_mode(),
-        steering(student, one_per_row(plans, len(rows)), rows, longest) as edits,
+        steering(student, planned, rows, max(tails, default=0)) as edits,
     ):
+        warn_of_idle_edits(edits)
         for chosen in _batches(student, rows, token_budget):
             numbers = np.array(chosen)
             batch = pad([rows[i].ids for i in chosen], student.pad_id, "left", student.device)
@@ -102,7 +122,25 @@ def option_logprobs(
             edits.on_rows("left", batch.ids.shape[1])
             several = [replies[i] for i in chosen]
             out[chosen] = _score_options(student, batch, several, numbers, edits).cpu()
+    _check_sound(student, out.isnan().any(-1).tolist(), planned)
     return out
+
+
+def _check_room(student: Student, lengths: Sequence[int], told: str) -> None:
+    """Refuse rows for which the context is too short; `told` says it of a number and a length."""
+    limit = student.context_length
+    for number, length in enumerate(lengths):
+        if limit is not None and length > limit:
+            raise StudentError(
+                f"{told.format(number, length)}, but {student.name} reads {limit}; shorten it."
+            )
+
+
+def _check_sound(student: Student, broken: Sequence[bool], plans: Sequence[Plan]) -> None:
+    """Refuse log-probabilities of activations that were out of range."""
+    if True in broken:
+        row = broken.index(True)
+        raise out_of_range(student, row, plans[row])
 
 
 def _batches(student: Student, rows: Sequence[Encoded], token_budget: int) -> Iterator[list[int]]:
@@ -159,18 +197,21 @@ def _score_tails(
         if before.mask is not None:
             seen = tails.attention[:, : part.stop]
             attention = torch.cat([before.attention, seen], dim=1)
-        positions = before.positions[:, -1:] + 1 + torch.arange(length, device=inputs.device)[part]
+        positions = before.positions[:, -1:] + 1 + tails.positions[:, part]
         logits = forward.logits(
             student, inputs[:, part], attention, positions, keep=width, cache=cache
         )
-        total += (_of_tokens(logits, targets[:, part]) * scored[:, part]).sum(-1)
+        found = _of_tokens(logits, targets[:, part])
+        total += torch.where(scored[:, part].bool(), found, 0).sum(-1)
     return total
 
 
 def _of_tokens(logits: Tensor, ids: Tensor) -> Tensor:
-    """[B, T] log-probabilities of the tokens `ids` under logits [B, T, V]."""
+    """[B, T] log-probabilities of the tokens `ids` under logits [B, T, V]; NaN where these are not
+    finite."""
     chosen = logits.gather(-1, ids[..., None]).squeeze(-1).float()
-    return chosen - torch.logsumexp(logits.float(), dim=-1)
+    total = torch.logsumexp(logits.float(), dim=-1)
+    return torch.where(total.isfinite(), chosen - total, torch.nan)
 
 
 def _reply(student: Student, prompt: Prompt, option: str) -> list[int]:

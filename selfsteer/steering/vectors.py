@@ -20,6 +20,7 @@ from torch import Tensor
 
 from selfsteer.errors import VectorError
 from selfsteer.steering import algebra
+from selfsteer.steering.formats.foreign import read_bounded
 from selfsteer.steering.formats.native import VectorHeader, decode, encode, write_atomically
 from selfsteer.steering.vector_checks import check_directed, check_numbers
 
@@ -261,13 +262,10 @@ class SteeringVector:
         """Read a vector that :meth:`save` wrote.
 
         Raises:
-            VectorError: the file cannot be read, or :meth:`from_bytes` refuses it.
+            VectorError: the file cannot be read or is larger than any vector, or
+                :meth:`from_bytes` refuses it.
         """
-        try:
-            data = Path(path).read_bytes()
-        except OSError as error:
-            raise VectorError(f"Cannot read the vector file {path}: {error.strerror}.") from error
-        return cls.from_bytes(data, str(path))
+        return cls.from_bytes(read_bounded(Path(path)), str(path))
 
 
 def random_like(vector: SteeringVector, seed: int) -> SteeringVector:

@@ -45,12 +45,13 @@ EFFORT = Effort(
     confirmation_samples=2,
     report_samples=8,
     finalist_capability=2,
+    polished=0,
 )
 
 
-def build_talker(bias: float = 12.0) -> Student:
+def build_talker(bias: float = 12.0, **config: Any) -> Student:
     """A random student that writes a few letters and stops: an output bias sees to that."""
-    student = build_student("llama")
+    student = build_student("llama", **config)
     model: Any = student.model
     head = nn.Linear(student.d_model, model.config.vocab_size, bias=True)
     with torch.no_grad():

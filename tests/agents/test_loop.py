@@ -12,7 +12,7 @@ import pytest
 from selfsteer.agents.budget import Budget, OutOfBudget, Spent
 from selfsteer.agents.loop import run_goal
 from selfsteer.agents.nodes import report
-from selfsteer.agents.types import CandidateSpec, Decision, RoundSummary, Sample
+from selfsteer.agents.types import CandidateSpec, Decision, RoundSummary, Sample, Thresholds
 from selfsteer.errors import ControllerError
 from selfsteer.memory.store import Memory
 from selfsteer.steering.generate import generate
@@ -105,6 +105,23 @@ def test_what_was_measured_is_on_record(talker: Student, memory: Memory) -> None
     assert [c.n for c in arms] == [EFFORT.report_samples] * 3
     [turn] = memory.runs.rounds(run.id)
     assert (turn.decision, turn.vector_id) == ("confirm", run.verdict["vector_id"])
+
+
+def test_a_round_without_a_good_finalist_looks_at_doses_between(
+    talker: Student, memory: Memory
+) -> None:
+    asked = settings(
+        thresholds=IMPOSSIBLE,
+        effort=EFFORT.model_copy(update={"polished": 1}),
+        budget=Budget(rounds=1),
+    )
+    run = run_goal(talker, Scripted(), memory, asked)
+    looked = memory.runs.candidates(run.id, "development")
+    assert [c.number for c in looked] == list(range(len(looked)))
+    stages = [c.details["stage"] for c in looked]
+    assert stages[-4:-2] == ["finalists"] * 2
+    assert stages[-2:] == ["polish"] * 2
+    assert {c.n for c in looked[-2:]} == {c.n for c in looked[-4:-2]}
 
 
 def test_splits_are_kept_apart(talker: Student, memory: Memory) -> None:
@@ -362,6 +379,89 @@ def test_new_data_is_proposed_with_the_history_at_hand(talker: Student, memory: 
     looked_at = memory.runs.candidates(run.id, "development")
     assert {c.round for c in looked_at} == {0, 1, 2}
     assert run.status == "accepted"
+
+
+def test_a_narrowed_search_knows_what_was_tried(talker: Student, memory: Memory) -> None:
+    seen: list[RoundSummary] = []
+
+    def decide(history: Sequence[RoundSummary]) -> Decision:
+        seen[:] = history
+        if len(history) == 1:
+            return Decision(action="narrow", reason="look closer")
+        return confirm_best(history)
+
+    run = run_goal(talker, Scripted(decide), memory, settings())
+    looks = memory.runs.candidates(run.id, "development")
+    first, second = (
+        {str(c.plan) for c in looks if (c.round, c.details["stage"]) == (number, "search")}
+        for number in (0, 1)
+    )
+    assert first
+    assert second
+    assert not first & second
+    # The best of the first round is looked at again, beside what is new.
+    again = {str(c.plan) for c in looks if (c.round, c.details["stage"]) == (1, "refine")}
+    finalists = [c for c in looks if (c.round, c.details["stage"]) == (0, "finalists")]
+    assert seen[0].best is not None
+    assert seen[0].leading[0] == seen[0].best
+    assert len(seen[0].leading) > len(finalists)
+    best = next(c for c in finalists if c.steerability == seen[0].best.steerability)
+    assert str(best.plan) in again
+
+
+class Worsening(Scripted):
+    """Every search finds worse than the one before, and the controller goes on all the same."""
+
+    searches = 0
+    searching = False
+
+    def __init__(self, action: str) -> None:
+        super().__init__(trials=4)
+        self.action = action
+
+    def choose(self, *arguments: Any) -> Any:
+        self.searches, self.searching = self.searches + 1, True
+        return super().choose(*arguments)
+
+    def judge(self, goal: Any, samples: Any) -> Any:
+        fair = super().judge(goal, samples)
+        share = 0.01 ** (self.searches - 1) if self.searching else 1.0
+        return [v.model_copy(update={"score": v.score * share}) for v in fair]
+
+    def reflect(self, *_: Any) -> Decision:
+        self.searching = False
+        method = "lda" if self.action == "other_method" else None
+        told = {"action": self.action, "method": method, "reason": "on and on"}
+        return Decision.model_validate(told)
+
+
+@pytest.mark.parametrize("action", ["revise_data", "narrow", "widen", "other_method"])
+def test_rounds_that_bring_nothing_end_whatever_the_controller_says(
+    talker: Student, memory: Memory, action: str
+) -> None:
+    aim = Thresholds(steerability=1, coherence=10, broken=1, retention=0)
+    many = Budget(rounds=9, candidates=999)
+    run = run_goal(talker, Worsening(action), memory, settings(thresholds=aim, budget=many))
+    assert run.status == "rejected"
+    assert run.verdict is not None
+    assert "two rounds in a row brought nothing better" in str(run.verdict["reason"])
+    rounds = memory.runs.rounds(run.id)
+    assert [turn.decision for turn in rounds] == [action, action, "give_up"]
+    assert f"scripted wanted {action.replace('_', ' ')}: on and on" in rounds[-1].reason
+
+
+def test_what_may_pass_is_confirmed_when_rounds_bring_nothing(
+    talker: Student, memory: Memory
+) -> None:
+    many = Budget(rounds=9, candidates=999)
+    run = run_goal(talker, Worsening("revise_data"), memory, settings(budget=many))
+    assert run.status == "accepted"
+    assert run.verdict is not None
+    assert str(run.verdict["reason"]).endswith(
+        "chosen when two rounds in a row brought nothing better"
+    )
+    first, *_ = memory.runs.rounds(run.id)
+    assert run.verdict["vector_id"] == first.vector_id
 
 
 def test_a_narrowed_search_keeps_its_data(talker: Student, memory: Memory) -> None:

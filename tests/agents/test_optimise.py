@@ -6,14 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from selfsteer.agents import optimise
 from selfsteer.agents.optimise import (
     ABLATE_STRENGTH,
     GRID_STRENGTHS,
     beside,
+    constraints,
     first_batch,
+    new_ground,
     next_batch,
+    within,
 )
-from selfsteer.agents.policy import search_space
+from selfsteer.agents.search_spaces import search_space
 from selfsteer.agents.sites import SITES
 from selfsteer.agents.types import CandidateResult, CandidateSpec, SearchSpace, Thresholds
 from tests.agents.test_policy import evidence, summary
@@ -142,6 +146,44 @@ def test_the_search_goes_where_results_are_good() -> None:
     assert max(results, key=lambda r: r.steerability).steerability > 0.8
 
 
+def test_a_limit_is_a_constraint() -> None:
+    fine = measured(candidate("add", 1, 0.5))
+    assert all(value <= 0 for value in constraints(fine, THRESHOLDS).values())
+    assert set(constraints(fine, THRESHOLDS)) == {"coherence", "broken"}
+    for change, name in (
+        ({"coherence": 1.26}, "coherence"),
+        ({"broken": 0.06}, "broken"),
+        ({"retention": 0.89}, "retention"),
+    ):
+        past = constraints(fine.model_copy(update=change), THRESHOLDS)
+        assert [key for key, value in past.items() if value > 0] == [name]
+    at_the_limits = {"coherence": 1.25, "broken": 0.05, "retention": 0.9}
+    edge = constraints(fine.model_copy(update=at_the_limits), THRESHOLDS)
+    assert all(value <= 0 for value in edge.values())
+
+
+@pytest.mark.parametrize("cost", [{"broken": 0.3}, {"coherence": 1.6}, {"retention": 0.5}])
+def test_what_costs_too_much_is_not_followed_however_well_it_steers(
+    monkeypatch: pytest.MonkeyPatch, cost: dict[str, float]
+) -> None:
+    """Layer 3 steers best and is past a limit; layer 1 does less, within them."""
+    # No penalty for it, so that nothing but the constraint tells the two layers apart.
+    monkeypatch.setattr(optimise, "utility", lambda result, _: result.steerability)
+    asked = []
+    for turn in range(5):
+        results = []
+        for spec in first_batch(SPACE):
+            found = measured(spec).model_copy(update={"steerability": 0.3, "retention": 1.0})
+            if spec.layer == 1:
+                found = found.model_copy(update={"steerability": 0.5})
+            if spec.layer == 3:
+                found = found.model_copy(update={"steerability": 1.0, **cost})
+            results.append(found)
+        asked += next_batch(SPACE, results, THRESHOLDS, count=6, seed=turn)
+    layers = [spec.layer for spec in asked]
+    assert layers.count(1) > 2 * layers.count(3)
+
+
 @pytest.mark.parametrize("failures", range(4))
 def test_the_widened_spaces_of_later_rounds_can_be_searched(failures: int) -> None:
     space = search_space(evidence(0.9, 0.9), [summary(None)] * failures)
@@ -158,3 +200,49 @@ def test_a_closer_look_takes_doses_on_both_sides_within_the_space() -> None:
         SPACE.high,
     ]
     assert beside(SPACE, [middle, middle]) == beside(SPACE, [middle])
+
+
+def test_ground_that_was_searched_is_not_searched_again() -> None:
+    grid = [measured(spec) for spec in first_batch(SPACE)]
+    assert new_ground(SPACE, grid) == []
+    assert new_ground(SPACE, []) == first_batch(SPACE)
+    wider = SPACE.model_copy(
+        update={"layers": (0, 1, 2, 3, 4), "low": 0.2, "high": 2.7, "trials": 60}
+    )
+    new = new_ground(wider, grid)
+    assert [s for s in new if s.layer == 4] == [s for s in first_batch(wider) if s.layer == 4]
+    old = [spec for spec in new if spec.layer < 4]
+    assert {spec.operator for spec in old} == {"add"}
+    assert all(spec.strength < SPACE.low or spec.strength > SPACE.high for spec in old)
+    assert {spec.layer for spec in old} == {0, 1, 2, 3}
+
+
+def test_results_outside_a_space_are_left_out() -> None:
+    space = SPACE.model_copy(update={"layers": (1, 2), "low": 0.5, "high": 1.0})
+    rows = [
+        measured(candidate(operator, layer, strength))
+        for operator, layer, strength in (
+            ("add", 1, 0.5),
+            ("add", 1, 0.4),
+            ("add", 2, 1.0),
+            ("add", 2, 1.1),
+            ("add", 3, 0.7),
+            ("ablate", 1, 1.0),
+            ("ablate", 1, 0.3),
+        )
+    ]
+    assert within(space, rows) == [rows[0], rows[2], rows[5]]
+    only = space.model_copy(update={"operators": ("add",)})
+    assert within(only, rows) == [rows[0], rows[2]]
+    other = space.model_copy(update={"sites": ("start",)})
+    assert within(other, rows) == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(spaces(), spaces())
+def test_a_search_can_go_on_from_any_other(before: SearchSpace, space: SearchSpace) -> None:
+    known = within(space, [measured(spec) for spec in first_batch(before)])
+    assert all(inside(spec, space) for spec in new_ground(space, known))
+    if known:
+        batch = next_batch(space, known, THRESHOLDS, count=3, seed=0)
+        assert not set(batch) & {result.spec() for result in known}

@@ -1,4 +1,4 @@
-"""Which candidate is better, where to search, and what comes next."""
+"""Which candidate is better, and what comes next."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfsteer.agents.policy import (
+    fruitless,
     meets,
     next_action,
     promising,
     recall_thresholds,
-    search_space,
     utility,
 )
 from selfsteer.agents.types import (
@@ -148,38 +148,6 @@ def test_a_remembered_vector_is_dropped_only_where_the_look_speaks_against_it() 
     assert recall_thresholds(strict, 10) == strict
 
 
-def test_the_search_keeps_to_layers_with_evidence() -> None:
-    space = search_space(evidence(0.5, 0.9, 0.6, 0.8), [])
-    assert space.layers == (1, 3)
-    assert 0 < space.low < space.high
-    assert "2 of 4" in space.reason
-
-
-def test_the_search_keeps_to_sites_with_evidence() -> None:
-    both = [*evidence(0.9, 0.5), *evidence(0.5, 0.9, site="start")]
-    space = search_space(both, [])
-    assert (space.sites, space.layers) == (("reply", "start"), (0, 1))
-    start_only = [*evidence(0.5, 0.5), *evidence(0.5, 0.9, site="start")]
-    assert search_space(start_only, []).sites == ("start",)
-
-
-def test_without_evidence_every_layer_is_tried() -> None:
-    assert search_space(evidence(0.5, 0.4, 0.6), []).layers == (0, 1, 2)
-
-
-def test_the_last_layers_of_a_deep_student_are_left_out() -> None:
-    deep = search_space(evidence(*[0.9] * 30), []).layers
-    assert deep == tuple(range(24))
-    only_last = evidence(*[0.5] * 28, 0.9, 0.9)
-    assert search_space(only_last, []).layers == (28, 29)
-
-
-def test_every_failed_round_widens_the_search() -> None:
-    spaces = [search_space(evidence(0.9), [summary(BAD)] * count) for count in range(3)]
-    assert spaces[0].low > spaces[1].low > spaces[2].low
-    assert spaces[0].high < spaces[1].high < spaces[2].high
-
-
 def test_a_promising_candidate_is_confirmed() -> None:
     decision = next_action(GOAL, [summary(GOOD)])
     assert decision.action == "confirm"
@@ -203,6 +171,42 @@ def test_a_poor_round_is_followed_by_new_data_while_it_helps() -> None:
     assert next_action(GOAL, [summary(better), summary(BAD)]).action == "give_up"
     assert next_action(GOAL, [summary(BAD), summary(BAD)]).action == "give_up"
     assert next_action(GOAL, [summary(None), summary(BAD)]).action == "revise_data"
+
+
+BETTER, BEST = result(steerability=0.5), result(steerability=0.6)
+
+
+@pytest.mark.parametrize(
+    ("bests", "nothing"),
+    [
+        ([BAD], False),
+        ([None], False),
+        ([None, None], True),
+        ([BAD, BAD], False),  # the first of them brought something
+        ([BAD, BAD, BAD], True),
+        ([BAD, None, BAD], True),
+        ([BAD, BETTER, BAD], False),
+        ([BAD, BAD, BETTER], False),
+        ([BAD, BETTER, BETTER, BEST], False),
+        ([BAD, BETTER, BAD, BETTER], True),
+        ([None, BAD], False),
+        ([None, BAD, None], False),
+        ([BETTER, BAD, result(steerability=0.504)], True),
+    ],
+)
+def test_two_rounds_in_a_row_bring_nothing(
+    bests: list[CandidateResult | None], nothing: bool
+) -> None:
+    assert fruitless([summary(best) for best in bests], THRESHOLDS) == nothing
+
+
+def test_a_goal_that_was_split_begins_anew() -> None:
+    split = summary(BAD).model_copy(
+        update={"decision": Decision(action="split", parts=("one", "two"))}
+    )
+    assert not fruitless([summary(BAD), split, summary(None)], THRESHOLDS)
+    assert fruitless([summary(BAD), split, summary(None), summary(None)], THRESHOLDS)
+    assert not fruitless([summary(BAD), split, summary(BAD), summary(BAD)], THRESHOLDS)
 
 
 @given(st.lists(st.none() | results, min_size=1, max_size=5), thresholds)

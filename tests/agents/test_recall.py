@@ -25,6 +25,7 @@ from tests.agents.doubles import (
     settings,
     texts,
 )
+from tests.memory.damage import alter_blob
 
 pytestmark = pytest.mark.usefixtures("few_probes")
 
@@ -49,6 +50,18 @@ def test_the_same_goal_is_met_from_memory(talker: Student, memory: Memory, goal:
         assert second.verdict[name] == first.verdict[name]
     assert memory.runs.rounds(second.id) == []
     assert len(memory.remembered()) == 1
+
+
+def test_a_vector_that_was_altered_on_disk_is_not_recalled_and_stops_no_run(
+    talker: Student, memory: Memory
+) -> None:
+    first = run_goal(talker, Scripted(), memory, settings())
+    assert first.verdict is not None
+    alter_blob(memory.path, str(first.verdict["vector_id"]))
+    with Memory.open(memory.path) as again, pytest.warns(UserWarning, match="left out"):
+        second = run_goal(talker, Scripted(), again, settings(seed=8))
+        assert second.status == "accepted"
+        assert "recalled" not in kinds(again, second)
 
 
 def test_a_recalled_vector_is_confirmed_on_probes_of_its_own(

@@ -14,7 +14,7 @@ from selfsteer.agents.steer_choosers import (
     longest_call,
 )
 from selfsteer.agents.steer_tool import allow, call_text, possible_calls, read_call
-from selfsteer.errors import GrammarError
+from selfsteer.errors import GrammarError, StudentError
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example, Prompt
 from selfsteer.steering.scoring import completion_logprobs
@@ -56,12 +56,11 @@ def test_a_conversation_that_says_nothing_changes_nothing(reader: Student) -> No
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_numbers_that_are_none_are_no_choice() -> None:
+def test_numbers_that_are_none_are_an_error() -> None:
     broken = build_reader()
     broken.model.lm_head.weight.data.fill_(float("nan"))
-    choice = OptionChooser().choose(broken, PROMPTS[0], allow(steerables(broken)), [])
-    assert choice.text == '{"tool": "none"}'
-    assert {weighed.score for weighed in choice.scores} == {None}
+    with pytest.raises(StudentError, match="logits that are not finite"):
+        OptionChooser().choose(broken, PROMPTS[0], allow(steerables(broken)), [])
 
 
 @pytest.mark.parametrize("active", [[], ["dry"], ["glad", "fröhlich"]])

@@ -58,6 +58,8 @@ def at_hand(talker: Student, monkeypatch: pytest.MonkeyPatch) -> Student:
         (("vector", "show", "beef"), "neither a vector file nor the id of a vector"),
         (("vector", "show", "0123456789abcdef"), "There is no memory at selfsteer.db"),
         (("generate", " "), "The prompt is empty"),
+        (("generate", "\udcff"), "is not UTF-8"),
+        (("generate", "x", "--system", "a\udcff"), "is not UTF-8"),
     ],
 )
 def test_mistakes(cli: Cli, options: tuple[object, ...], part: str) -> None:

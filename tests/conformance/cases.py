@@ -10,7 +10,6 @@ from math import pi
 
 from selfsteer.steering.gates import Gate
 from selfsteer.steering.operators import OPERATORS
-from selfsteer.steering.operators.operator import ANY_NUMBER, TWO
 from selfsteer.steering.plan import Edit, Plan
 from selfsteer.steering.vectors import SteeringVector
 
@@ -26,6 +25,7 @@ STRENGTHS = {
     "rotate_in_plane": (0.7, -2.0),
     "rotate_in_plane_to": (0.9,),
     "swap": (1.0, 0.4),
+    "erase": (0.5, -0.2),
 }
 # What is compared beside the operators themselves.
 MODIFIERS = ("norm-preserving", "gate that opens", "gate that stays shut")
@@ -60,8 +60,9 @@ def _edit(
     operator: str,
     strength: float,
 ) -> Edit:
-    several = OPERATORS[operator].vectors in (TWO, ANY_NUMBER)
-    others = (other,) if several else ()
+    others = (other,) if 2 in OPERATORS[operator].vectors else ()
+    if operator == "erase":  # what measures, and the point that stays
+        others = (vector + other, other)
     return Edit(vector, layers, strength, operator, SELECTOR, others=others)
 
 

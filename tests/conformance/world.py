@@ -84,13 +84,15 @@ def build_world(folder: Path) -> World:
     vector.save(folder / "vector.safetensors")
     export_vector(vector, folder / "vector.gguf", format="gguf", model_hint="llama")
     other = build_vector(student, seed=2)
+    cases = edit_cases(whole, other)
+    used = {each for plan in cases.values() for edit in plan.edits for each in edit.vectors}
     directions = {
         f"{each.id}.{layer}": each.directions[layer]
-        for each in (whole, other)
+        for each in {whole, other, *used}
         for layer in each.layers
     }
     save_file(directions, folder / "directions.safetensors")
-    world = World(folder, student, dataset, row, vector, edit_cases(whole, other))
+    world = World(folder, student, dataset, row, vector, cases)
     (folder / "world.json").write_text(json.dumps(_task(world, pairs), indent=1))
     return world
 

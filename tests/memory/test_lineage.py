@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from selfsteer.memory import Memory, Round, Run
 from selfsteer.memory.lineage import explain, family
 from selfsteer.steering.breeding import mutate, weighted_sum
 from selfsteer.steering.vectors import SteeringVector, random_like
+from tests.memory.damage import alter_blob
 from tests.steering.test_vectors import make
 
 
@@ -84,6 +87,17 @@ def test_neighbours_come_by_cosine(memory: Memory) -> None:
     assert found[0].cosine == pytest.approx(1 / 1.01**0.5, abs=0.05)
     assert found[0].concept == near.concept
     assert [one.cosine for one in explain(memory, a).neighbours][-1] == pytest.approx(-1)
+
+
+def test_an_altered_vector_is_left_out_and_the_rest_explains(memory: Memory, path: Path) -> None:
+    a, b = make(0), make(1)
+    target = a + b
+    stored(memory, a, b, target)
+    alter_blob(path, b.id)
+    with Memory.open(path) as again, pytest.warns(UserWarning, match=b.id):
+        told = explain(again, target)
+    assert set(told.made_of.coefficients) == {a.id}
+    assert [one.id for one in told.neighbours] == [a.id]
 
 
 def test_vectors_of_other_students_play_no_part(memory: Memory) -> None:

@@ -105,6 +105,7 @@ def build_vector(student: Student, seed: int = 0, norm: float = 5.0) -> Steering
 def build_edits(student: Student, layer: int) -> list[Edit]:
     """An edit with every operator at a layer."""
     one, two, three = (build_vector(student, seed=seed) for seed in range(3))
+    point = build_vector(student, seed=3)
     at = (layer,)
     return [
         Edit(one, at, 0.8),
@@ -119,6 +120,8 @@ def build_edits(student: Student, layer: int) -> list[Edit]:
         Edit(one, at, 1.2, "rotate_in_plane", others=(two,)),
         Edit(one, at, 0.4, "rotate_in_plane_to", others=(three,)),
         Edit(one, at, 0.6, "swap", others=(two,)),
+        Edit(one, at, 0.7, "erase", others=(one + two,)),
+        Edit(one, at, 1.0, "erase", others=(two, one + three, two + point, point)),
     ]
 
 
@@ -250,6 +253,11 @@ def reference_edit(edit: Edit, layer: int, token: Tensor, share: float = 1.0) ->
             y = x + share * (inside.norm() * there - inside)
         case "swap":
             y = x + dose * (raw[0] - raw[1])
+        case "erase":
+            half = len(raw) // 2
+            left, right = torch.stack(raw[:half]), torch.stack(raw[half : 2 * half])
+            stays = raw[-1] if len(raw) % 2 else torch.zeros_like(x)
+            y = x - dose * left.T @ torch.linalg.inv(right @ left.T) @ right @ (x - stays)
         case other:
             raise AssertionError(f"no reference for {other}")
     if edit.norm_preserving:

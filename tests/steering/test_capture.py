@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from selfsteer.errors import SelectorError, StudentError
-from selfsteer.steering.capture import capture, capture_moments, capture_tokens
+from selfsteer.steering.capture import (
+    Reduce,
+    capture,
+    capture_group_moments,
+    capture_moments,
+    capture_tokens,
+)
 from selfsteer.steering.encoding import Encoded, encode
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example, Prompt
@@ -95,6 +101,77 @@ def test_moments_are_those_of_all_tokens(student: Student) -> None:
     assert capture_moments(student, EXAMPLES, layers).second is None
 
 
+def test_groups_are_read_together_and_counted_apart(student: Student) -> None:
+    groups = [EXAMPLES[:2], EXAMPLES[2:]]
+    layers = [-1, 1]
+    together = capture_group_moments(student, groups, layers, "response", second=True)
+    for moments, group in zip(together, groups, strict=True):
+        alone = capture_moments(student, group, layers, "response", second=True)
+        assert moments.n == alone.n
+        for name in ("mean", "second", "norm"):
+            found, expected = getattr(moments, name), getattr(alone, name)
+            torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("reduce", ["mean", "last"])
+def test_moments_of_texts_are_those_of_their_values(student: Student, reduce: Reduce) -> None:
+    values = capture(student, EXAMPLES, [-1, 1], "response", reduce)
+    (found,) = capture_group_moments(
+        student, [EXAMPLES], [-1, 1], "response", reduce=reduce, second=True, token_budget=64
+    )
+    assert found.n == len(EXAMPLES)
+    assert found.second is not None
+    square = torch.einsum("lnd,lne->lde", values.values, values.values) / len(EXAMPLES)
+    torch.testing.assert_close(found.mean, values.values.mean(1), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found.norm, values.norms.mean(1), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found.second, square, atol=1e-4, rtol=1e-4)
+
+
+class Counter:
+    """Counts what goes into a module: tokens of a forward."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self.tokens = 0
+        self._handle = module.register_forward_pre_hook(self._see, with_kwargs=True)
+
+    def _see(self, _: torch.nn.Module, args: tuple[torch.Tensor, ...], kwargs: object) -> None:
+        hidden = args[0] if args else kwargs["hidden_states"]  # type: ignore[index]
+        self.tokens += hidden.shape[0] * hidden.shape[1]
+
+    def stop(self) -> int:
+        self._handle.remove()
+        return self.tokens
+
+
+def test_what_texts_begin_with_in_common_is_read_once(llama: Student) -> None:
+    begun = [Prompt.raw("x" * 40 + end) for end in ("a", "b", "cd")] + [Prompt.raw("y" * 7)]
+    found = capture_tokens(llama, begun, [0, 1], "all + special")
+    for values, prompt in zip(found, begun, strict=True):
+        expected = residuals(llama, encode(llama, prompt))[[1, 2]]
+        torch.testing.assert_close(values, expected, atol=1e-5, rtol=1e-5)
+    tokens = sum(len(encode(llama, prompt).ids) for prompt in begun)
+    counter = Counter(llama.layers[0])
+    capture(llama, begun, [1], "all")
+    assert counter.stop() < tokens - 70
+
+
+def test_rows_of_one_start_may_select_different_tokens_of_it(student: Student) -> None:
+    begun = [Prompt.raw("x" * 20 + "y" * n) for n in (1, 9, 3)]
+    found = capture(student, begun, [1], "prompt[-5:]")
+    for n, prompt in enumerate(begun):
+        row = encode(student, prompt)
+        chosen = parse("prompt[-5:]").mask(row)
+        expected = residuals(student, row)[2][torch.from_numpy(chosen)].mean(0)
+        torch.testing.assert_close(found.values[0, n], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_deepest_block_feeds_selected_tokens_forward_only(llama: Student) -> None:
+    counters = [Counter(llama.layers[k].get_submodule("mlp.up_proj")) for k in (0, 1)]
+    tokens = len(encode(llama, EXAMPLES[0]).ids)
+    capture(llama, EXAMPLES[:1], [0, 1], "response[0]")
+    assert [counter.stop() for counter in counters] == [tokens, 1]
+
+
 def test_bfloat16_students_give_float32_values(llama: Student) -> None:
     student = build_student("llama")
     student.model.to(torch.bfloat16)
@@ -149,6 +226,13 @@ def test_an_error_shows_the_ends_of_a_long_text(llama: Student) -> None:
 def test_layers_that_do_not_exist(llama: Student) -> None:
     with pytest.raises(StudentError, match="Layer 3 does not exist"):
         capture(llama, EXAMPLES, [0, 3])
+
+
+def test_texts_longer_than_the_context(llama: Student) -> None:
+    limit = llama.context_length
+    assert limit is not None
+    with pytest.raises(StudentError, match=f"Text 1 has .* tokens, but .* reads {limit}"):
+        capture(llama, [EXAMPLES[0], Prompt.raw("a" * (limit + 1))], selector="all")
 
 
 def test_no_texts(llama: Student) -> None:

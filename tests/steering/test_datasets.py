@@ -88,6 +88,17 @@ def test_the_given_concept_overrides_the_header() -> None:
         ('{"question": "q", "answer_matching_behavior": "(A)"}', "Pair 1 .*negative.completion"),
         ('{"selfsteer_dataset": 2, "concept": "x"}', "schema version 2"),
         ("[" * 100_000, "not valid JSON"),
+        ('{"positive": "x", "negative": "\\ud800"}', "Pair 1 .*negative.*half of a surrogate pair"),
+        (
+            '{"question": "\\udfff", "answer_matching_behavior": "a", '
+            '"answer_not_matching_behavior": "b"}',
+            "Pair 1 .*content.*half of a surrogate pair",
+        ),
+        (
+            '{"question": "q", "answer_matching_behavior": "\\ud83d", '
+            '"answer_not_matching_behavior": "b"}',
+            "Pair 1 .*positive.completion.*half of a surrogate pair",
+        ),
     ],
 )
 def test_malformed_text_is_refused_with_the_row(text: str, message: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,24 +18,27 @@ from selfsteer.steering.encoding import Encoded, encode
 from selfsteer.steering.generate import Generation, generate
 from selfsteer.steering.generate_hf import steered_generate_hf
 from selfsteer.steering.model import Student
-from selfsteer.steering.plan import Edit, Plan
-from selfsteer.steering.prompts import Example, Prompt
+from selfsteer.steering.plan import Plan
+from selfsteer.steering.prompts import Example
 from selfsteer.steering.scoring import completion_logprobs, option_logprobs
+from tests.steering.exactness import (
+    PROMPTS,
+    STEPS,
+    cached_against_uncached,
+    plans_for,
+    untouched_logits_that_change,
+)
 from tests.steering.families import FAMILIES, STATE_ELSEWHERE, family_student
 from tests.steering.students import (
     BLOCKS,
     build_vector,
-    grown,
     hook_count,
     reference_logits,
 )
 
 EVERY = FAMILIES | STATE_ELSEWHERE
-STEPS = 5
 # One for each way in which a family's positions, cache or arguments differ.
 OWN_GENERATE = "llama gemma2 gpt2 opt falcon-alibi bloom mpt mamba jamba qwen2-vl".split()
-# Ragged, shorter and longer than a window, and two of one length.
-PROMPTS = [Prompt.chat("ab" * n, system="s") for n in (1, 9, 3, 9)]
 EXAMPLES = [
     Example(prompt=prompt, completion="no" * n)
     for prompt, n in zip(PROMPTS, (1, 3, 6, 2), strict=True)
@@ -52,17 +55,6 @@ def student(request: pytest.FixtureRequest) -> Student:
 @pytest.fixture(scope="module", params=EVERY)
 def any_student(request: pytest.FixtureRequest) -> Student:
     return family_student(request.param)
-
-
-def plans_for(student: Student) -> list[Plan]:
-    """Of each kind: none, everywhere, the embedding output, several edits on few tokens."""
-    one, two = build_vector(student), build_vector(student, seed=1)
-    return [
-        Plan.none(),
-        Plan.single(one, 1, 0.7),
-        Plan.single(two, -1, 0.5, selector="all + special"),
-        Plan((Edit(one, (0, 2), 0.5, "add", "response[1:]"), Edit(two, (2,), 1.0, "ablate"))),
-    ]
 
 
 def plain_residuals(student: Student, blocks: str, row: Encoded) -> Tensor:
@@ -148,59 +140,17 @@ def test_options_are_scored_on_the_cache(student: Student) -> None:
         torch.testing.assert_close(scores, torch.stack(expected), **EXACT)
 
 
-@pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, list[Tensor]]]:
-    """For every row of a call the logits [V] that each of its tokens was chosen from."""
-    logits: dict[int, list[Tensor]] = {}
-    now: list[int] = []
-    choose, decode = decoding.choose, generation.decode_batch
-
-    def watch(found: Tensor, temperature: float, draws: Tensor) -> Tensor:
-        for number, row in zip(now, found, strict=True):
-            logits.setdefault(number, []).append(row.clone())
-        return choose(found, temperature, draws)
-
-    def announce(student: Any, rows: Any, numbers: Any, *rest: Any) -> Any:
-        now[:] = numbers.tolist()
-        return decode(student, rows, numbers, *rest)
-
-    monkeypatch.setattr(decoding, "choose", watch)
-    monkeypatch.setattr(decoding, "_DROP_AT", 2.0)  # keep all rows, so that logits line up
-    monkeypatch.setattr(generation, "decode_batch", announce)
-    yield logits
-
-
-def test_every_step_of_every_row_is_that_of_an_uncached_forward(
-    student: Student, seen: dict[int, list[Tensor]]
-) -> None:
-    plans = plans_for(student)
-    replies = generate(student, PROMPTS, plans, max_new_tokens=STEPS, seed=5)
-    for i, (prompt, plan, reply) in enumerate(zip(PROMPTS, plans, replies, strict=True)):
-        row, steps = grown(student, prompt, reply.ids), len(reply.ids) + reply.finished
-        expected = reference_logits(student, row, plan)[row.prompt_length - 1 :][:steps]
-        torch.testing.assert_close(torch.stack(seen[i])[:steps], expected, **EXACT)
-        if plan.edits:  # a reference that changes nothing would prove nothing
-            bare = reference_logits(student, row, Plan.none())[row.prompt_length - 1 :][:steps]
-            assert (expected - bare).abs().max() > 0.05
+def test_every_step_of_every_row_is_that_of_an_uncached_forward(student: Student) -> None:
+    found = cached_against_uncached(student)
+    assert found.apart <= EXACT["atol"]
+    assert found.moved > 0.05  # a reference that changes nothing would prove nothing
 
 
 @pytest.mark.filterwarnings("ignore::selfsteer.steering.plan.SteeringWarning")
-def test_strength_0_and_removed_hooks_are_bit_equal(
-    student: Student, seen: dict[int, list[Tensor]]
-) -> None:
-    vector, hooks = build_vector(student), hook_count(student)
-
-    def run(plans: Plan | Sequence[Plan] | None) -> dict[int, list[Tensor]]:
-        seen.clear()
-        generate(student, PROMPTS, plans, max_new_tokens=2, temperature=0)
-        return dict(seen)
-
-    untouched = run(None)
-    run(plans_for(student))
+def test_strength_0_and_removed_hooks_are_bit_equal(student: Student) -> None:
+    hooks = hook_count(student)
+    assert untouched_logits_that_change(student) == 0
     assert hook_count(student) == hooks
-    zero = run(Plan((Edit(vector, (-1, 0, 2), 0.0),)))
-    for i, steps in untouched.items():
-        assert all(torch.equal(a, b) for a, b in zip(steps, zero[i], strict=True))
 
 
 def test_a_reply_does_not_depend_on_its_batch(student: Student) -> None:

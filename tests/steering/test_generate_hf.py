@@ -6,13 +6,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from selfsteer.errors import PlanError
+from selfsteer.errors import PlanError, StudentError
 from selfsteer.steering.generate import generate
 from selfsteer.steering.generate_hf import steered_generate_hf
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Edit, Plan
 from selfsteer.steering.prompts import Prompt
-from tests.steering.students import build_vector, grown, hook_count, mixed_plans, reference_logits
+from tests.steering.students import (
+    build_student,
+    build_vector,
+    grown,
+    hook_count,
+    mixed_plans,
+    reference_logits,
+)
 
 PROMPTS = [Prompt.chat("ab" * n) for n in (1, 12, 5)]
 
@@ -99,6 +106,34 @@ def test_what_is_refused(llama: Student) -> None:
         steered_generate_hf(llama, PROMPTS, num_return_sequences=2)
     with pytest.raises(PlanError, match="num_beams is 0"):
         steered_generate_hf(llama, PROMPTS, num_beams=0)
+    with pytest.raises(PlanError, match="max_new_tokens is 0"):
+        steered_generate_hf(llama, PROMPTS, max_new_tokens=0)
+    for temperature in (-1.0, float("inf")):
+        with pytest.raises(PlanError, match="The temperature is"):
+            steered_generate_hf(llama, PROMPTS, do_sample=True, temperature=temperature)
+
+
+def test_no_prompts(llama: Student) -> None:
+    assert steered_generate_hf(llama, []) == []
+
+
+def test_temperature_0_takes_the_likeliest(llama: Student) -> None:
+    ours = generate(llama, PROMPTS, max_new_tokens=8, temperature=0)
+    for do_sample in (True, False):
+        options = {"temperature": 0, "do_sample": do_sample, "max_new_tokens": 8}
+        assert steered_generate_hf(llama, PROMPTS, **options) == ours
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_a_reply_stops_where_the_context_does(family: str) -> None:
+    student = build_student(family, max_position_embeddings=40)
+    prompts = [Prompt.chat("a" * n) for n in (2, 30, 33, 4)]
+    plans = [Plan.single(build_vector(student), 1, s) for s in (0.1, 0.2, 0.3, 0.4)]
+    ours = generate(student, prompts, plans, max_new_tokens=25, temperature=0)
+    options = {"max_new_tokens": 25, "do_sample": False}
+    assert steered_generate_hf(student, prompts, plans, **options) == ours
+    with pytest.raises(StudentError, match=f"A prompt has 44 tokens, but tiny-{family} reads 40"):
+        steered_generate_hf(student, [Prompt.chat("a" * 40)], **options)
 
 
 def test_hooks_are_gone_after_an_error(llama: Student) -> None:

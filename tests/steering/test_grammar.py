@@ -204,7 +204,7 @@ def test_watched_tokens_are_weighed_without_the_grammar(llama: Student) -> None:
 def test_an_overdose_does_not_break_out(llama: Student) -> None:
     student = build_student("llama")
     student.model.to(torch.float16)
-    plan = Plan.single(build_vector(student, norm=1e9), 1, 1e6)
+    plan = Plan.single(build_vector(student), 1, 1e7, "ablate", "response[1:]")
     for temperature in (0.0, 1.0):
         replies = generate(
             student,
@@ -213,8 +213,11 @@ def test_an_overdose_does_not_break_out(llama: Student) -> None:
             max_new_tokens=9,
             temperature=temperature,
             grammar=Grammar.regex("abc|cba"),
+            overflow="end",
         )
-        assert {reply.text for reply in replies} <= {"abc", "cba"}
+        # The second token of a reply is the first whose activations overflow.
+        assert {reply.text for reply in replies} <= {"ab", "cb"}
+        assert not any(reply.finished for reply in replies)
 
 
 def test_a_draw_that_misses_falls_on_the_likeliest(

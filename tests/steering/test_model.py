@@ -12,7 +12,14 @@ from torch.testing._internal.two_tensor import TwoTensor
 from selfsteer.errors import StudentError
 from selfsteer.steering.model import Student, find_layers
 from tests.steering.families import family_student
-from tests.steering.students import BLOCKS, WIDTH, build_model, build_student, build_tokenizer
+from tests.steering.students import (
+    BLOCKS,
+    WIDTH,
+    WINDOW,
+    build_model,
+    build_student,
+    build_tokenizer,
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +39,32 @@ def test_what_a_student_knows(student: Student) -> None:
     assert student.has_chat_template
     assert student.context_length == 256
     assert student.embedding(torch.tensor([[1, 2]])).shape == (1, 2, WIDTH)
+
+
+@pytest.mark.parametrize(
+    ("family", "reach"), [("mistral", BLOCKS * (WINDOW - 1) + 1), ("llama", None), ("gpt2", None)]
+)
+def test_what_is_out_of_reach_cannot_matter(family: str, reach: int | None) -> None:
+    student = build_student(family)
+    assert student.reach == reach
+    ids = torch.arange(100)[None] % 90 + 20
+
+    def last(back: int) -> torch.Tensor:
+        """What the last token is told when the one so far back is another."""
+        changed = ids.clone()
+        changed[0, -1 - back] += 100
+        return student.model(changed).logits[0, -1]
+
+    plain = student.model(ids).logits[0, -1]
+    within = BLOCKS * (WINDOW - 1)
+    assert not torch.equal(last(within), plain)
+    assert torch.equal(last(within + 1), plain) == (reach is not None)
+
+
+def test_a_window_at_some_blocks_alone_limits_nothing() -> None:
+    student = build_student("mistral")
+    student.model.config.layer_types = ["sliding_attention", "full_attention"]
+    assert student.reach is None
 
 
 def test_a_student_is_frozen_and_in_evaluation_mode(student: Student) -> None:

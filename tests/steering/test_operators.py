@@ -14,8 +14,9 @@ from selfsteer.errors import VectorError
 from selfsteer.steering.model import Student
 from selfsteer.steering.operators import OPERATORS
 from selfsteer.steering.operators.bases import difference, orthonormal
+from selfsteer.steering.operators.erase import threes
 from selfsteer.steering.operators.norm import rescaled
-from tests.steering.students import build_edits, reference_edit
+from tests.steering.exactness import formula_differences
 
 B, T, D = 3, 4, 7
 seeds = st.integers(0, 2**31)
@@ -54,26 +55,22 @@ def angle(x: Tensor, raw: Tensor) -> Tensor:
 
 def test_every_operator_is_its_formula(llama: Student) -> None:
     """On every operator's example edit, token by token against the formula written out."""
-    edits = build_edits(llama, 0)
-    assert {edit.operator for edit in edits} == set(OPERATORS)
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(1, 5, llama.d_model, generator=generator, dtype=WIDE)
-    for edit in edits:
-        operator = OPERATORS[edit.operator]
-        raw = torch.stack([vector.directions[0].double() for vector in edit.vectors])
-        norm = edit.vector.residual_norms[0] if operator.in_residual_norms else 1.0
-        s = torch.full((1, 1, 1), edit.strength * norm, dtype=WIDE)
-        found = x + operator.delta(x, operator.basis(raw)[None], s)
-        expected = torch.stack([reference_edit(edit, 0, token) for token in x[0]])
-        torch.testing.assert_close(found[0], expected, atol=1e-12, rtol=1e-12)
+    apart = formula_differences(llama)
+    assert apart.keys() == OPERATORS.keys()
+    assert max(apart.values()) < 1e-12
 
 
 @pytest.mark.parametrize("name", sorted(OPERATORS))
 def test_a_zero_direction_changes_nothing(name: str) -> None:
     x, _, s = problem(0)
-    for k in (1, 2, 3):
-        if k in OPERATORS[name].vectors or (k == 1 and name == "swap"):
-            assert (OPERATORS[name].delta(x, torch.zeros(B, k, D, dtype=WIDE), s) == 0).all()
+    operator = OPERATORS[name]
+    for n in operator.vectors[:3]:
+        directions = operator.basis(problem(0, n)[1][0]).expand(B, -1, -1)
+        assert (operator.delta(x, torch.zeros_like(directions), s) == 0).all()
+        # As of a row whose edit has fewer vectors than another's in the batch
+        padded = torch.cat([directions, torch.zeros_like(directions)], dim=1)
+        if n > 2 and not operator.constant:
+            assert operator.delta(x, padded, s).equal(operator.delta(x, directions, s))
 
 
 @pytest.mark.parametrize("name", sorted(OPERATORS))
@@ -211,6 +208,37 @@ def test_a_swap_is_undone_by_the_swap_back(seed: int) -> None:
     there = apply("swap", x, v, s)
     torch.testing.assert_close(there, x - s * v[:, 1:] + s * v[:, :1])
     torch.testing.assert_close(apply("swap", there, v.flip(1), s), x)
+
+
+@given(seeds, st.integers(1, 3), st.booleans())
+def test_erasure_is_a_projection_that_keeps_its_point(seed: int, k: int, affine: bool) -> None:
+    x, v, _ = problem(seed, 2 * k + affine)
+    v[:, k : 2 * k] += 3 * v[:, :k]  # so that what is taken away is seen
+    point = v[:, 2 * k :] if affine else torch.zeros(B, 1, D, dtype=WIDE)
+    once = apply("erase", x, v, 1.0)
+    measured = (once - point) @ v[:, k : 2 * k].mT
+    torch.testing.assert_close(measured, torch.zeros_like(measured), atol=1e-9, rtol=0)
+    torch.testing.assert_close(apply("erase", once, v, 1.0), once)
+    torch.testing.assert_close(apply("erase", point, v, 0.7), point)
+    half = apply("erase", x, v, 0.5)
+    torch.testing.assert_close(half, (x + once) / 2)
+    taken = torch.linalg.lstsq(v[:, :k].mT, (x - once).mT).solution
+    torch.testing.assert_close((v[:, :k].mT @ taken).mT, x - once)  # nothing else is touched
+
+
+@given(seeds, st.integers(1, 3))
+def test_erasure_measured_by_what_it_takes_is_ablation(seed: int, k: int) -> None:
+    x, v, _ = problem(seed, k)
+    both = torch.cat([v, v.flip(1)], dim=1)
+    torch.testing.assert_close(apply("erase", x, both, 0.8), apply("ablate", x, v, 0.8))
+
+
+def test_what_is_not_measured_cannot_be_erased() -> None:
+    raw = torch.eye(D, dtype=WIDE)
+    with pytest.raises(VectorError, match="first 1 of the 2 vectors of an erasure are not all"):
+        threes(raw[:2])
+    with pytest.raises(VectorError, match="first 2 of the 5 vectors"):
+        threes(raw[[0, 0, 0, 1, 4]])
 
 
 @given(seeds, st.sampled_from(["add", "ablate", "clamp", "swap"]))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfsteer.steering.sampling import choose, uniforms
+from selfsteer.steering.sampling import BROKEN, choose, uniforms
 
 
 @given(st.integers(-(2**70), 2**70), st.lists(st.integers(0, 2**40), min_size=1, max_size=5))
@@ -56,6 +59,19 @@ def test_impossible_tokens_are_never_chosen() -> None:
     assert set(choose(logits.expand(4, 4), 1.0, draws).tolist()) == {1, 2}
 
 
-def test_broken_logits_give_some_token() -> None:
-    token = choose(torch.full((1, 4), float("nan")), 1.0, torch.tensor([0.5]))
-    assert 0 <= int(token) < 4
+@pytest.mark.parametrize("temperature", [0.0, 1e-9, 1.0])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("at", range(4))
+def test_broken_logits_are_told_from_sound_ones(temperature: float, value: float, at: int) -> None:
+    logits = torch.tensor([[0.0, 1.0, -math.inf, 0.5]]).repeat(3, 1)
+    logits[1, at] = value
+    draws = torch.tensor([0.3, 0.3, 0.9])
+    alone = choose(logits[[0, 2]], temperature, draws[[0, 2]]).tolist()
+    assert choose(logits, temperature, draws).tolist() == [alone[0], BROKEN, alone[1]]
+    assert BROKEN not in alone
+
+
+@pytest.mark.parametrize("temperature", [1e-5, 1e-40, 1e-320])
+def test_the_coldest_temperatures_take_the_likeliest(temperature: float) -> None:
+    logits = torch.tensor([[3e4, 2.9e4, 0.0], [-5.0, 9.0, 8.99]])
+    assert choose(logits, temperature, torch.tensor([0.9, 0.1])).tolist() == [0, 1]

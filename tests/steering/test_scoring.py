@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from selfsteer.errors import DatasetError
+from selfsteer.errors import DatasetError, StudentError
+from selfsteer.steering import scoring
 from selfsteer.steering.encoding import Encoded, encode
 from selfsteer.steering.model import Student
-from selfsteer.steering.plan import Plan
+from selfsteer.steering.plan import Plan, SteeringWarning
 from selfsteer.steering.prompts import Example, Prompt
 from selfsteer.steering.scoring import completion_logprobs, option_logprobs
-from tests.steering.students import build_vector, mixed_plans, reference_logits
+from tests.steering.students import build_student, build_vector, mixed_plans, reference_logits
 
 EXAMPLES = [
     Example(prompt=Prompt.chat("ab" * n, system="s"), completion="no" * (n % 5 + 1))
@@ -49,6 +50,8 @@ def test_completions(student: Student, token_budget: int, close: bool) -> None:
         torch.testing.assert_close(values, expected(student, row, plan), atol=1e-4, rtol=0)
 
 
+# An option of one token is scored before any token of the reply is read.
+@pytest.mark.filterwarnings("ignore::selfsteer.steering.plan.SteeringWarning")
 @pytest.mark.parametrize("options", [OPTIONS, ["a", "b"]])
 @pytest.mark.parametrize("token_budget", [1, 8192])
 def test_options(student: Student, options: list[str], token_budget: int) -> None:
@@ -90,6 +93,55 @@ def test_nothing_to_score(llama: Student) -> None:
     for options in ([], ["yes", ""]):
         with pytest.raises(DatasetError, match="none of them empty"):
             option_logprobs(llama, [Prompt.chat("a")], options)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_what_is_longer_than_the_context_is_refused(family: str) -> None:
+    student = build_student(family, max_position_embeddings=40)
+    fits = Example(prompt=Prompt.chat("a" * 30), completion="b" * 6)
+    assert completion_logprobs(student, [fits])[0].isfinite().all()
+    longer = fits.model_copy(update={"completion": "b" * 7})
+    with pytest.raises(StudentError, match=f"Example 1 has 41 tokens, but tiny-{family} reads 40"):
+        completion_logprobs(student, [fits, longer])
+    with pytest.raises(
+        StudentError, match=r"Prompt 1 has 41 tokens with the longest option, but .* reads 40"
+    ):
+        option_logprobs(student, [Prompt.chat("a"), fits.prompt], ["b", "b" * 7])
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_options_of_several_lengths_at_the_end_of_the_context(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Options are padded to the longest of the batch; what it is for another row may be longer
+    than the context has room for here."""
+    student = build_student(family, max_position_embeddings=40)
+    prompts = [Prompt.chat("a" * 30), Prompt.chat("ab")]
+    written = scoring._reply
+
+    def longer(student: Student, prompt: Prompt, option: str) -> list[int]:
+        return written(student, prompt, option * (3 if prompt == prompts[1] else 1))
+
+    monkeypatch.setattr(scoring, "_reply", longer)
+    found = option_logprobs(student, prompts, ["abcdef", "xy"])
+    for i, times in enumerate((1, 3)):
+        for j, option in enumerate(("abcdef", "xy")):
+            example = Example(prompt=prompts[i], completion=option * times)
+            (alone,) = completion_logprobs(student, [example])
+            torch.testing.assert_close(found[i, j], alone.sum(), atol=1e-4, rtol=1e-5)
+
+
+def test_an_edit_that_changes_nothing_warns(llama: Student) -> None:
+    plan = Plan.single(build_vector(llama), 1, 1.0, selector="system")
+    for call in (
+        lambda: completion_logprobs(
+            llama, [Example(prompt=Prompt.chat("a"), completion="b")], plan
+        ),
+        lambda: option_logprobs(llama, [Prompt.chat("a")], ["b"], plan),
+    ):
+        with pytest.warns(SteeringWarning, match="its selector 'system' matches no token") as told:
+            call()
+        assert told[0].filename == __file__
 
 
 def test_no_rows(llama: Student) -> None:

@@ -1,31 +1,31 @@
-"""The two functions of the vector-steering walkthrough (fourth seed), and the same in our words.
+"""The two functions of the vector-steering walkthrough (fourth seed), against those of the guide.
 
 `find_steering_vecs` and `do_steering` are written out here as the walkthrough defines them: hidden
 states, the last token, one mean for each batch; hooks before the blocks, every position changed in
-place.
+place. Ours are the ones that `docs/guide/walkthrough.md` prints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ast
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from selfsteer.steering.datasets import ContrastiveDataset, ContrastivePair
 from selfsteer.steering.encoding import encode
-from selfsteer.steering.extraction.extract import extract_vector
 from selfsteer.steering.generate_hf import steered_generate_hf
 from selfsteer.steering.model import Student
-from selfsteer.steering.plan import Edit, Plan
+from selfsteer.steering.plan import Plan
 from selfsteer.steering.prompts import Example, Prompt
 from selfsteer.steering.scoring import completion_logprobs
-from selfsteer.steering.vectors import SteeringVector
+from tests.test_guide import GUIDE, program
 
+PAGE = GUIDE / "walkthrough.md"
 BASE = ["abcdefgh", "the cat ", "one two ", "no more "]
 TARGET = ["abcdxyz!", "a weddin", "two rings", "oh yes! "]
 ASKED = ["tell me ", "what is?", "and then"]
@@ -74,72 +74,70 @@ def do_steering(
             handle.remove()
 
 
-def found_by_us(student: Student) -> SteeringVector:
-    """What the walkthrough finds; its hidden state k is the output of block k - 1."""
-    pairs = tuple(
-        ContrastivePair(
-            positive=Example(prompt=Prompt.raw(t[:8])), negative=Example(prompt=Prompt.raw(b[:8]))
-        )
-        for t, b in zip(TARGET, BASE, strict=True)
-    )
-    dataset = ContrastiveDataset(concept="weddings", pairs=pairs)
-    return extract_vector(student, dataset, selector="last", layers=range(-1, student.n_layers))
+def told(page: Path = PAGE) -> list[ast.stmt]:
+    """The imports and the functions of the page."""
+    wanted = (ast.Import, ast.ImportFrom, ast.FunctionDef)
+    tree = ast.parse(program(page.read_text(encoding="utf-8")))
+    return [part for part in tree.body if isinstance(part, wanted)]
 
 
-def steered_by_us(
-    vec: SteeringVector, at: int, scale: float, normalise: bool, layer: int | None, proj: bool
-) -> Plan:
-    """One direction for all layers, with residual norms of 1, so that strength is a raw length."""
-    layers = vec.layers[:-1] if layer is None else (layer - 1,)
-    same = replace(
-        vec,
-        directions=dict.fromkeys(layers, vec.directions[at]),
-        residual_norms=dict.fromkeys(layers, 1.0),
-    )
-    length = 1.0 if normalise else float(vec.directions[at].norm())
-    operator, strength = ("ablate", scale * length**2) if proj else ("add", -scale * length)
-    return Plan((Edit(same, layers, strength, operator, "all + special"),))
+@pytest.fixture
+def ours() -> dict[str, Any]:
+    """What the page defines."""
+    names: dict[str, Any] = {}
+    exec(compile(ast.Module(told(), []), PAGE.name, "exec"), names)
+    return names
+
+
+def test_each_takes_less_than_ten_lines() -> None:
+    functions = {part.name: part for part in told() if isinstance(part, ast.FunctionDef)}
+    assert functions.keys() == {"find_steering_vecs", "do_steering"}
+    for function in functions.values():
+        assert function.end_lineno is not None
+        assert function.end_lineno - function.lineno + 1 < 10
+        assert not any(";" in line for line in ast.unparse(function).splitlines())
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])
-def test_find_steering_vecs(student: Student, size: int) -> None:
+def test_find_steering_vecs(ours: dict[str, Any], student: Student, size: int) -> None:
     theirs = find_steering_vecs(student, tokens(student, BASE), tokens(student, TARGET), size)
-    ours = found_by_us(student)
+    found = ours["find_steering_vecs"](student, *([t[:8] for t in side] for side in (BASE, TARGET)))
     assert len(theirs) == student.n_layers + 1
     # Their last hidden state is behind the final norm; it is no residual stream.
     for k, direction in enumerate(theirs[:-1]):
-        torch.testing.assert_close(ours.directions[k - 1], direction, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(found.directions[k - 1], direction, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("proj", [True, False])
 @pytest.mark.parametrize("normalise", [True, False])
 @pytest.mark.parametrize("layer", [None, 0, 2])
-def test_do_steering(student: Student, proj: bool, normalise: bool, layer: int | None) -> None:
-    vec, at = found_by_us(student), 1
+def test_do_steering(
+    ours: dict[str, Any], student: Student, proj: bool, normalise: bool, layer: int | None
+) -> None:
+    """The beams, not sampled: what is drawn turns on the last bit; and logits of given replies."""
+    vec, at = ours["find_steering_vecs"](student, BASE, TARGET), 1
     scale = SCALE if normalise else SCALE / float(vec.directions[at].norm()) ** (2 if proj else 1)
-    plan = steered_by_us(vec, at, scale, normalise, layer, proj)
     asked = tokens(student, ASKED)
+    options: dict[str, Any] = {"max_new_tokens": 6, "suppress_tokens": [2], "do_sample": False}
     with do_steering(student, vec.directions[at], scale, normalise, layer, proj), torch.no_grad():
         logits = student.model(asked).logits
-        replies = student.model.generate(
-            asked,
-            num_beams=4,
-            max_new_tokens=6,
-            do_sample=False,
-            suppress_tokens=[2],
-            pad_token_id=student.pad_id,
-        )
-    ours = steered_generate_hf(
-        student,
-        [Prompt.raw(text[:8]) for text in ASKED],
-        plan,
-        num_beams=4,
-        max_new_tokens=6,
-        do_sample=False,
-        suppress_tokens=[2],
-    )
-    assert [reply.ids for reply in ours] == replies[:, asked.shape[1] :].tolist()
+        theirs = student.model.generate(asked, num_beams=4, pad_token_id=student.pad_id, **options)
+    plans: list[Plan] = []
+    ours["steered_generate_hf"] = watched(plans)
+    prompts = [Prompt.raw(text[:8]) for text in ASKED]
+    found = ours["do_steering"](student, prompts, vec, at, scale, normalise, layer, proj, **options)
+    assert [reply.ids for reply in found] == theirs[:, asked.shape[1] :].tolist()
     examples = [Example(prompt=Prompt.raw(text[:4]), completion=text[4:8]) for text in ASKED]
     expected = torch.log_softmax(logits, -1)[:, -5:-1].gather(2, asked[:, -4:, None]).squeeze(2)
-    found = torch.stack(completion_logprobs(student, examples, plan))
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    scores = torch.stack(completion_logprobs(student, examples, plans[0]))
+    torch.testing.assert_close(scores, expected, atol=1e-4, rtol=0)
+
+
+def watched(plans: list[Plan]) -> Callable[..., Any]:
+    """`steered_generate_hf`, which leaves the plan that it was given in `plans`."""
+
+    def run(student: Student, prompts: list[Prompt], plan: Plan, **options: Any) -> Any:
+        plans.append(plan)
+        return steered_generate_hf(student, prompts, plan, **options)
+
+    return run

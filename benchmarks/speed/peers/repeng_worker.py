@@ -18,13 +18,13 @@ work = json.loads((folder / "work.json").read_text())
 tokenizer = AutoTokenizer.from_pretrained(folder)
 tokenizer.padding_side = "left"
 model = AutoModelForCausalLM.from_pretrained(folder).eval()
-texts = work["texts"]
-entries = [
-    DatasetEntry(positive=p, negative=n) for p, n in zip(texts[::2], texts[1::2], strict=True)
-]
 
 
-def extract(wanted, batch):
+def extract(wanted, batch, lot):
+    texts = work[lot]
+    entries = [
+        DatasetEntry(positive=p, negative=n) for p, n in zip(texts[::2], texts[1::2], strict=True)
+    ]
     ControlVector.train(
         model, tokenizer, entries, hidden_layers=wanted, batch_size=batch, method="pca_center"
     )

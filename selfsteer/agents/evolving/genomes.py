@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from selfsteer.agents.policy import DEEP, LAST_SHARE_LEFT_OUT
+from selfsteer.agents.search_spaces import DEEP, LAST_SHARE_LEFT_OUT
 from selfsteer.agents.sites import SITES
 from selfsteer.errors import PopulationError
 from selfsteer.steering.breeding import crossover, mutate, weighted_sum

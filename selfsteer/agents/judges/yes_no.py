@@ -5,17 +5,23 @@ first is its likeliest continuation, and the two answers are weighed where it gi
 model that gives neither is weighed at once. An answer counts as far as what led to it was likely;
 for the rest the matter is undecided. Taken alone, nearly all answers would be sure, and the doubts
 about what the text is, which show before the answer, would be lost.
+
+A reply that fits is read a second time with its sentences in the opposite order, and the worse of
+the two readings counts: what a small model has read last weighs most with it, and one that sees few
+tokens at a time has forgotten how a reply began. (Judges prefer by position: Wang et al., "Large
+Language Models are not Fair Evaluators", 2023.)
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import NamedTuple
 
 import torch
 
+from selfsteer.agents.student_text import on_one_line
 from selfsteer.agents.types import Goal, Sample, Verdict
 from selfsteer.errors import StudentError
 from selfsteer.steering.generate import Generation, generate
@@ -23,8 +29,11 @@ from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Prompt
 
 QUESTION = "Text: {reply}\nRequest: {goal}\nDoes it fit?"
+WITH_RUBRIC = "Text: {reply}\nRequest: {goal}\nHow to tell: {rubric}\nDoes it fit?"
+LONGEST_RUBRIC = 1_500  # characters: it is read with every reply
 REASON_TOKENS = 24
 _ANSWER = re.compile(r"\b(?:yes|no)\b", re.IGNORECASE)
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+|(?<=[\u3002\uff01\uff1f])")  # and CJK stops
 
 
 class Answers(NamedTuple):
@@ -34,23 +43,47 @@ class Answers(NamedTuple):
     no: tuple[int, ...]
 
 
-def yes_no_verdicts(student: Student, goal: Goal, samples: Sequence[Sample]) -> list[Verdict]:
+def yes_no_verdicts(
+    student: Student, goal: Goal, samples: Sequence[Sample], *, by_rubric: bool = False
+) -> list[Verdict]:
     """P(yes) / (P(yes) + P(no)) of the unsteered student for every reply, drawn towards a half.
 
     The score is 1/2 + P(what is said before the answer) * (P(yes) / (P(yes) + P(no)) - 1/2), so
-    it is on the side of the likelier answer. Identical replies are asked about once. An empty reply
-    fits no request. An answer counts by its first token.
+    it is on the side of the likelier answer; above a half, it is the lower one of two readings, of
+    which the second has the sentences in the opposite order. Identical replies are asked about
+    once. An empty reply fits no request. An answer counts by its first token. A reply is asked
+    about on one line, so that none can bring a request or a question of its own.
 
     Args:
         student: the model that judges; its hooks are off.
         goal: what was asked for.
         samples: the replies.
+        by_rubric: tell the student the goal's rubric too, where there is one.
 
     Raises:
         StudentError: the student's tokenizer begins both answers with the same token.
     """
-    replies = sorted({sample.reply for sample in samples if sample.reply.strip()})
-    prompts = [Prompt.chat(QUESTION.format(reply=reply, goal=goal.text)) for reply in replies]
+    if not by_rubric:
+        goal = goal.model_copy(update={"rubric": ""})
+    replies = {sample.reply for sample in samples if sample.reply.strip()}
+    scores = _scores(student, goal, replies)
+    again = {reply: turned(reply) for reply in replies if scores[reply] > 0.5}
+    second = _scores(student, goal, {text for reply, text in again.items() if text != reply})
+    for reply, text in again.items():
+        scores[reply] = min(scores[reply], second.get(text, 1.0))
+    return [Verdict(score=scores.get(sample.reply, 0.0)) for sample in samples]
+
+
+def turned(text: str) -> str:
+    """The sentences of a text in the opposite order; a text of one sentence as it is."""
+    sentences = [part for part in _BETWEEN_SENTENCES.split(text.strip()) if part]
+    return " ".join(reversed(sentences)) if len(sentences) > 1 else text
+
+
+def _scores(student: Student, goal: Goal, texts: Set[str]) -> dict[str, float]:
+    """Each text's score from one reading."""
+    replies = sorted(texts)
+    prompts = [Prompt.chat(question(student, goal, reply)) for reply in replies]
     answers = answer_tokens(student)
     reasoned = generate(
         student,
@@ -59,11 +92,17 @@ def yes_no_verdicts(student: Student, goal: Goal, samples: Sequence[Sample]) -> 
         temperature=0,
         watch=answers.yes + answers.no,
     )
-    scores = {
+    return {
         reply: _weigh(said, place_of_answer(student, said), len(answers.yes))
         for reply, said in zip(replies, reasoned, strict=True)
     }
-    return [Verdict(score=scores.get(sample.reply, 0.0)) for sample in samples]
+
+
+def question(student: Student, goal: Goal, reply: str) -> str:
+    """What the student is asked about a reply, by the goal's rubric where it has one."""
+    rubric = on_one_line(student, goal.rubric)[:LONGEST_RUBRIC].strip()
+    form = WITH_RUBRIC if rubric else QUESTION
+    return form.format(reply=on_one_line(student, reply), goal=goal.text, rubric=rubric)
 
 
 def answer_tokens(student: Student) -> Answers:

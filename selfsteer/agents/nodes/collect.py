@@ -20,7 +20,7 @@ from selfsteer.steering.generate import Generation, generate
 from selfsteer.steering.prompts import Example, Prompt
 
 MIN_PAIRS = 8
-SHOWN = 4  # of the samples that are turned down
+SHOWN = 4  # of the samples of a side that are turned down
 SIDES = ("positive", "negative")
 
 
@@ -45,15 +45,16 @@ def collect(state: LoopState, context: Context) -> LoopState:
         "replies": len(SIDES) * count,
     }
     with keeping_account(spent):
-        (positives, turned_down), (negatives, _) = (
+        (positives, turned_down), (negatives, strays) = (
             _confirmed(context, side, replies[side]) for side in SIDES
         )
-    pairs = _pair(positives, negatives)
+    found = _pair(positives, negatives)
+    pairs = [*_earlier(state, context, spec), *found]
     dataset_id = None
-    if len(pairs) >= MIN_PAIRS:
+    if len(found) >= MIN_PAIRS:
         dataset = ContrastiveDataset(concept=context.goal.text, pairs=tuple(pairs))
         dataset_id = context.memory.put_dataset(dataset)
-    counts = {"kept": len(pairs), "sampled": count}
+    counts = {"kept": len(found), "sampled": count}
     context.emit(
         "collected",
         f"collect/{occasion(state, number)}",
@@ -70,10 +71,23 @@ def collect(state: LoopState, context: Context) -> LoopState:
         "dataset_id": dataset_id,
         "pairs": counts,
         "turned_down": [failure.model_dump() for failure in turned_down[:SHOWN]],
+        "strays": [failure.model_dump() for failure in strays[:SHOWN]],
         "spent": spent,
         # Without pairs for a part the round is over, and what follows is about the whole goal.
         **({"part": None} if dataset_id is None else {}),
     }
+
+
+def _earlier(state: LoopState, context: Context, spec: ContrastiveSpec) -> list[ContrastivePair]:
+    """The pairs of the round before, where it asked for the same thing in the same words.
+
+    More of the same is there to make the vector less noisy, so nothing confirmed is thrown away.
+    """
+    history = state.get("history", [])
+    if not history or state.get("parts") or tuple(history[-1]["positive"]) != spec.positive:
+        return []
+    dataset_id = context.memory.runs.rounds(context.run_id)[-1].dataset_id
+    return [] if dataset_id is None else list(context.memory.get_dataset(dataset_id).pairs)
 
 
 def _replies(

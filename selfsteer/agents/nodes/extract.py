@@ -12,6 +12,9 @@ from selfsteer.agents.types import SiteEvidence
 from selfsteer.steering.extraction.activations import capture_pairs
 from selfsteer.steering.extraction.evidence import layer_evidence
 from selfsteer.steering.extraction.extract import extract_vector
+from selfsteer.steering.extraction.report import stability
+
+RESAMPLES = 10  # bootstrap samples of the pairs, each a run of the method
 
 Made = tuple[dict[str, str], list[SiteEvidence]]
 """Vector ids by site, and the evidence."""
@@ -63,7 +66,11 @@ def _of_dataset(context: Context, dataset_id: str | None, method: str, seed: int
         )
         vector_id = context.memory.put_vector(vector)
         rows = layer_evidence(activations, method, seed=seed)
+        stable = stability(activations, method, RESAMPLES, seed).tolist()
         for site in sites:
             vector_ids[site] = vector_id
-            evidence += [SiteEvidence(site=site, **row.model_dump()) for row in rows]
+            evidence += [
+                SiteEvidence(site=site, stability=cosine, **row.model_dump())
+                for row, cosine in zip(rows, stable, strict=True)
+            ]
     return vector_ids, evidence

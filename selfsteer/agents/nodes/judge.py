@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from selfsteer.agents.context import Context, last_user_turn
-from selfsteer.agents.policy import utility
+from selfsteer.agents.policy import promising, utility
+from selfsteer.agents.stages import LAST_LOOKS
 from selfsteer.agents.state import LoopState
 from selfsteer.agents.types import CandidateResult, CandidateSpec, Failure
 from selfsteer.memory.records import Candidate
@@ -16,7 +15,7 @@ SHOWN = 4  # replies of a failure
 
 
 def judge(state: LoopState, context: Context) -> LoopState:
-    """Judge, measure coherence (finalists: retention too), and put the results on record."""
+    """Judge, measure coherence (last looks: retention too), and put the results on record."""
     context.prepare_judge(state["dataset_id"])
     specs = [CandidateSpec.model_validate(row) for row in state["pending"]]
     plans = context.plans(specs, state)
@@ -24,7 +23,7 @@ def judge(state: LoopState, context: Context) -> LoopState:
         context.memory.get_generations(state["replies_id"]), instructed=context.instructed
     )
     scores = score(context.student, plans, samples, context.judge, seed=context.settings.seed)
-    final = state["stage"] == "finalists"
+    final = state["stage"] in LAST_LOOKS
     results = [
         _result(context, spec, outcome, with_retention=final)
         for spec, outcome in zip(specs, scores, strict=True)
@@ -33,22 +32,31 @@ def judge(state: LoopState, context: Context) -> LoopState:
     done: list[dict[str, object]] = [result.model_dump() for result in results]
     if state["stage"] == "search":
         return {"results": [*state["results"], *done]}
-    if final:
-        return {"finalists": done, "failures": _failures(results, scores, context)}
-    return {"refined": done}
-
-
-def _failures(
-    results: Sequence[CandidateResult], scores: Sequence[CandidateScore], context: Context
-) -> list[dict[str, object]]:
-    """The replies of the best candidate that the judge liked least."""
+    if not final:
+        return {"refined": done}
+    finalists = [CandidateResult.model_validate(row) for row in state["finalists"]]
     thresholds = context.goal.thresholds
-    best = max(range(len(results)), key=lambda i: utility(results[i], thresholds))
-    worst = sorted(scores[best].replies, key=lambda reply: reply.score)[:SHOWN]
+    best = max([*finalists, *results], key=lambda result: utility(result, thresholds))
+    update: LoopState = {
+        "finalists": [*state["finalists"], *done],
+        "settled": (
+            state["stage"] == "polish"
+            or context.settings.effort.polished == 0
+            or promising(best, thresholds)
+        ),
+    }
+    if best in results:
+        update["failures"] = _failures(scores[results.index(best)], context)
+    return update
+
+
+def _failures(best: CandidateScore, context: Context) -> list[dict[str, object]]:
+    """The replies of the best candidate that the judge liked least."""
+    worst = sorted(best.replies, key=lambda reply: reply.score)[:SHOWN]
     return [
         Failure(prompt=last_user_turn(r.prompt), reply=r.text, score=r.score).model_dump()
         for r in worst
-        if r.score < thresholds.steerability
+        if r.score < context.goal.thresholds.steerability
     ]
 
 
@@ -78,7 +86,7 @@ def _record(
 ) -> None:
     number, stage = state["round"], state["stage"]
     # Numbered on through the stages of a round.
-    first = len(state["results"]) + len(state["refined"])
+    first = len(state["results"]) + len(state["refined"]) + len(state["finalists"])
     context.memory.runs.add_candidates(
         [
             Candidate(

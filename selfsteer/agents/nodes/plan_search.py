@@ -1,14 +1,26 @@
 """Choose what to evaluate next: a coarse grid, then TPE, then closer looks at the best.
 
-The looks halve in number and grow in probes (successive halving: Jamieson and Talwalkar, 2016).
+A search with the vectors of the round before goes on from what is known of them: its grid covers
+new ground only, and TPE learns from the earlier results too. The looks halve in number and grow in
+probes (successive halving: Jamieson and Talwalkar, 2016). Where none of the last ones will do, the
+best get one more look at doses between those before.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from selfsteer.agents.context import Context
-from selfsteer.agents.optimise import beside, first_batch, next_batch
+from selfsteer.agents.leading import leading
+from selfsteer.agents.optimise import (
+    DOSES_BETWEEN,
+    beside,
+    first_batch,
+    new_ground,
+    next_batch,
+    within,
+)
 from selfsteer.agents.policy import utility
 from selfsteer.agents.room import afford, confirmation_replies
 from selfsteer.agents.stages import stage_probes, stage_samples
@@ -21,6 +33,8 @@ from selfsteer.agents.types import (
     SiteEvidence,
 )
 from selfsteer.errors import ControllerError
+
+OF_ONE_PLACE = 2  # finalists
 
 
 def plan_search(state: LoopState, context: Context) -> LoopState:
@@ -49,11 +63,12 @@ def _next(state: LoopState, context: Context) -> LoopState:
         return _open(state, context)
     space = SearchSpace.model_validate(state["space"])
     results = [CandidateResult.model_validate(row) for row in state["results"]]
+    earlier = _earlier(space, state)
     left = space.trials - len(results)
     if left > 0:
         batch = next_batch(
             space,
-            results,
+            [*earlier, *results],
             context.goal.thresholds,
             count=min(left, context.settings.effort.trials_per_batch),
             seed=context.seed("tpe", number, len(results)),
@@ -63,22 +78,45 @@ def _next(state: LoopState, context: Context) -> LoopState:
     return _closer_look(space, state, context)
 
 
+def _earlier(space: SearchSpace, state: LoopState) -> list[CandidateResult]:
+    """What earlier rounds found of the same vectors in this space."""
+    rows = state.get("earlier", [])
+    return within(space, [CandidateResult.model_validate(row) for row in rows])
+
+
 def _closer_look(space: SearchSpace, state: LoopState, context: Context) -> LoopState:
-    """After the search the best of it with doses beside theirs; after those, the best of them."""
+    """After the search the best of it with doses beside theirs; after those, the best of them.
+
+    What led before is looked at beside them, so that a further round with the same vectors ends
+    with what is best of both.
+    """
     effort = context.settings.effort
     if state["stage"] == "search":
         best = _best(state["results"], effort.refined, context)
+        led = leading(_earlier(space, state), context.goal.thresholds, 1)
+        best += [result.spec() for result in led if result.spec() not in best]
         return {"stage": "refine", "pending": _dump(beside(space, best))}
-    return {
-        "stage": "finalists",
-        "pending": _dump(_best(state["refined"], effort.finalists, context)),
-    }
+    if state["stage"] == "refine":
+        best = _best(state["refined"], effort.finalists, context, of_one_place=OF_ONE_PLACE)
+        return {"stage": "finalists", "pending": _dump(best)}
+    best = _best(state["finalists"], effort.polished, context)
+    return {"stage": "polish", "pending": _dump(beside(space, best, DOSES_BETWEEN))}
 
 
-def _best(rows: Sequence[object], count: int, context: Context) -> list[CandidateSpec]:
+def _best(
+    rows: Sequence[object], count: int, context: Context, of_one_place: int | None = None
+) -> list[CandidateSpec]:
+    """The best candidates, not more than `of_one_place` of one site and layer among them."""
     results = [CandidateResult.model_validate(row) for row in rows]
     results.sort(key=lambda result: utility(result, context.goal.thresholds), reverse=True)
-    return [result.spec() for result in results[:count]]
+    taken: Counter[tuple[str, int]] = Counter()
+    best: list[CandidateSpec] = []
+    for result in results:
+        place = (result.site, result.layer)
+        if of_one_place is None or taken[place] < of_one_place:
+            taken[place] += 1
+            best.append(result.spec())
+    return best[:count]
 
 
 def _open(state: LoopState, context: Context) -> LoopState:
@@ -88,12 +126,30 @@ def _open(state: LoopState, context: Context) -> LoopState:
     space = context.controller.choose(context.goal, evidence, history)
     _check(space, evidence, context)
     if context.settings.strengths is not None:
-        low, high = context.settings.strengths
-        space = space.model_copy(update={"low": low, "high": high})
+        narrowed = bool(history) and _decided(history[-1]) == "narrow"
+        space = _bounded(space, context.settings.strengths, narrowed=narrowed)
     context.emit(
         "search_space", f"space/{number}", {"round": number, **space.model_dump(mode="json")}
     )
-    return {"space": space.model_dump(mode="json"), "pending": _dump(first_batch(space))}
+    chosen: LoopState = {"space": space.model_dump(mode="json")}
+    earlier = _earlier(space, state)
+    if not earlier:
+        return {**chosen, "pending": _dump(first_batch(space))}
+    if batch := new_ground(space, earlier):
+        return {**chosen, "pending": _dump(batch)}
+    return {**chosen, **_next({**state, **chosen}, context)}
+
+
+def _decided(row: RoundSummary) -> str | None:
+    return None if row.decision is None else row.decision.action
+
+
+def _bounded(space: SearchSpace, bounds: tuple[float, float], *, narrowed: bool) -> SearchSpace:
+    """The person's strengths instead of the controller's; of a narrowed space, what is in both."""
+    low, high = bounds
+    if narrowed and space.low <= high and space.high >= low:
+        low, high = max(low, space.low), min(high, space.high)
+    return space.model_copy(update={"low": low, "high": high})
 
 
 def _check(space: SearchSpace, evidence: Sequence[SiteEvidence], context: Context) -> None:

@@ -36,6 +36,7 @@ def propose(state: LoopState, context: Context) -> LoopState:
         "spec": spec.model_dump(mode="json", exclude={"dataset", "questions"}),
         "questions": questions,
         "turned_down": [],
+        "strays": [],
         "dataset_id": dataset_id,
         "vector_ids": {},
         "further_ids": [],

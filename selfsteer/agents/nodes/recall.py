@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 from selfsteer.agents.context import Context
 from selfsteer.agents.state import LoopState
 from selfsteer.agents.steps import Recollection, Step, distinct, steps_of_plan, told
 from selfsteer.agents.types import Thresholds
+from selfsteer.errors import MemoryFileError
 from selfsteer.memory.composing import compositions
 from selfsteer.memory.goals import goal_key
 from selfsteer.memory.records import Doubt, RecallHit, Remembered
@@ -21,6 +23,10 @@ def recall(state: LoopState, context: Context) -> LoopState:
     """Look for a remembered plan; `confirm` then tries it on probes of its own.
 
     A plan that has not all the words of the goal gives way to several that have them together.
+    Where words find nothing, an encoder may find a goal that means the same.
+
+    Raises:
+        EncoderError: there is an encoder, and it cannot be loaded.
     """
     start: LoopState = {
         "run_id": context.run_id,
@@ -39,7 +45,9 @@ def recall(state: LoopState, context: Context) -> LoopState:
     best = _best(hits, context)
     found = None if best is not None and best.coverage == 1 else _together(hits, context)
     if found is None and best is not None:
-        found = _alone(best, context)
+        found = _alone(best.remembered, context, exact=best.exact)
+    if found is None:
+        found = _alike(context)
     return start if found is None else start | {"recalled": found.model_dump(mode="json")}
 
 
@@ -47,11 +55,12 @@ def _name_stale(context: Context) -> None:
     for stale in context.memory.stale(
         context.goal.text, context.student.fingerprint, limit=1, run_id=context.run_id
     ):
-        context.emit(
-            "stale_vector",
-            "recall/stale",
-            {"vector": stale.remembered.vector_id, "goal": stale.remembered.goal},
-        )
+        _tell_stale(stale.remembered, context)
+
+
+def _tell_stale(found: Remembered, context: Context) -> None:
+    named = {"vector": found.vector_id, "goal": found.goal}
+    context.emit("stale_vector", "recall/stale", named)
 
 
 def _best(hits: Sequence[RecallHit], context: Context) -> RecallHit | None:
@@ -60,16 +69,34 @@ def _best(hits: Sequence[RecallHit], context: Context) -> RecallHit | None:
     able = [
         hit
         for hit in hits
-        if (hit.exact or hit.coverage >= MIN_COVERAGE) and _usable(hit.remembered, goal, context)
+        if (hit.exact or hit.coverage >= MIN_COVERAGE)
+        and _readable(steps_of_plan(hit.remembered.plan), context)
+        and _usable(hit.remembered, goal, context)
     ]
     return max(able, key=lambda hit: hit.coverage, default=None)
 
 
-def _alone(hit: RecallHit, context: Context) -> Recollection:
-    found = hit.remembered
+def _alike(context: Context) -> Recollection | None:
+    """The plan whose goal is the likest in meaning, if one can be tried; else a stale one is named,
+    unless words named one."""
+    if context.meaning is None:
+        return None
+    goal = context.goal.text
+    asked = (context.memory, goal, context.student.fingerprint)
+    for hit in context.meaning.recall(*asked, limit=MOST_HITS, run_id=context.run_id):
+        if _usable(hit.remembered, goal, context):
+            return _alone(hit.remembered, context, exact=False, cosine=round(hit.cosine, 3))
+    for stale in context.meaning.stale(*asked, limit=1, run_id=context.run_id):
+        _tell_stale(stale.remembered, context)
+    return None
+
+
+def _alone(found: Remembered, context: Context, *, exact: bool, **why: float) -> Recollection:
     steps = steps_of_plan(found.plan)
-    context.emit("recalled", "recall", {"goal": found.goal, "run": found.run_id, **told(steps)})
-    return Recollection(ids=(found.id,), runs=(found.run_id,), exact=hit.exact, edits=steps)
+    context.emit(
+        "recalled", "recall", {"goal": found.goal, "run": found.run_id, **told(steps), **why}
+    )
+    return Recollection(ids=(found.id,), runs=(found.run_id,), exact=exact, edits=steps)
 
 
 def _together(hits: Sequence[RecallHit], context: Context) -> Recollection | None:
@@ -87,6 +114,7 @@ def _together(hits: Sequence[RecallHit], context: Context) -> Recollection | Non
             or not distinct(steps)
             or any(set(steps) == set(other) for other in known)  # remembered as one plan by now
             or _failed_together(parts, context)
+            or not _readable(steps, context)
         ):
             continue
         return _composed(parts, steps, context)
@@ -126,6 +154,17 @@ def _usable(found: Remembered, goal: str, context: Context) -> bool:
     # This judge learns from pairs: there must be some, and of the whole goal.
     dataset_id = context.vector(found.vector_id).dataset_id
     return len(steps) == 1 and context.holds_dataset(dataset_id)
+
+
+def _readable(steps: Sequence[Step], context: Context) -> bool:
+    """Whether all vectors of a plan are as they were stored; a run can do without."""
+    try:
+        for step in steps:
+            context.vector(step.vector)
+    except MemoryFileError as error:
+        warnings.warn(f"A remembered plan is left out: {error}", stacklevel=2)
+        return False
+    return True
 
 
 def _own(hit: RecallHit, context: Context) -> bool:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from selfsteer.agents.context import Context
-from selfsteer.agents.policy import utility
+from selfsteer.agents.leading import leading, longest_looks
+from selfsteer.agents.policy import fruitless, utility
+from selfsteer.agents.search_spaces import SAME_VECTORS
 from selfsteer.agents.state import LoopState, fresh_search, round_details
-from selfsteer.agents.types import CandidateResult, Decision, RoundSummary
+from selfsteer.agents.types import LONGEST_REASON, CandidateResult, Decision, RoundSummary
 from selfsteer.errors import ControllerError
 from selfsteer.memory.records import Round
 
 # What goes on with the data of the round.
-AGAIN = ("narrow", "widen", "other_method")
+AGAIN = (*SAME_VECTORS, "other_method")
+# What two rounds that brought nothing are not followed by, whoever decides. A goal may be split
+# once, and then it is another search.
+GOING_ON = (*AGAIN, "revise_data")
+NOTHING_NEW = "two rounds in a row brought nothing better"
 
 
 def reflect(state: LoopState, context: Context) -> LoopState:
     """Close the round: summary, decision and reason go on record."""
     number = state["round"]
     thresholds = context.goal.thresholds
-    results = [CandidateResult.model_validate(row) for row in state["finalists"]]
+    results = _results(state["finalists"])
     best = max(results, key=lambda r: utility(r, thresholds), default=None)
     summary = RoundSummary.model_validate(
         {
@@ -28,14 +37,19 @@ def reflect(state: LoopState, context: Context) -> LoopState:
             "pairs_kept": state["pairs"]["kept"],
             "pairs_sampled": state["pairs"]["sampled"],
             "turned_down": state["turned_down"],
+            "strays": state.get("strays", []),
             "space": state["space"] or None,
             "best": best,
+            "leading": leading(_looks(state), thresholds),
             "failures": state["failures"],
         }
     )
     history = [RoundSummary.model_validate(row) for row in state["history"]]
     decision = context.controller.reflect(context.goal, [*history, summary])
     _check(decision, state, context)
+    update: LoopState = {}
+    if decision.action in GOING_ON and fruitless([*history, summary], thresholds):
+        decision, update = _stopped(decision, context), {"shortage": NOTHING_NEW}
     context.memory.runs.add_round(
         Round(
             run_id=context.run_id,
@@ -51,13 +65,16 @@ def reflect(state: LoopState, context: Context) -> LoopState:
         "reflected", f"reflect/{number}", {"round": number, **decision.model_dump(mode="json")}
     )
     closed = summary.model_copy(update={"decision": decision})
-    update: LoopState = {
+    update |= {
         "decision": decision.model_dump(mode="json"),
         "history": [*state["history"], closed.model_dump(mode="json")],
         "spent": {"rounds": 1},
     }
     if decision.action in AGAIN:
         update |= fresh_search(number + 1)
+        if decision.action in SAME_VECTORS:
+            known = longest_looks([*_results(state.get("earlier", [])), *_looks(state)])
+            update["earlier"] = [result.model_dump() for result in known]
     else:
         # New data is for the parts that were named just now, or for the goal as a whole.
         parts = list(decision.parts)
@@ -67,6 +84,22 @@ def reflect(state: LoopState, context: Context) -> LoopState:
     if decision.method is not None:
         update["method"] = decision.method
     return update
+
+
+def _stopped(decision: Decision, context: Context) -> Decision:
+    """The end of the search, with what the controller would have done."""
+    wanted = decision.action.replace("_", " ")
+    told = f"{NOTHING_NEW.capitalize()}; {context.controller.name} wanted {wanted}"
+    return Decision(action="give_up", reason=f"{told}: {decision.reason}"[:LONGEST_REASON])
+
+
+def _looks(state: LoopState) -> list[CandidateResult]:
+    """Every look at a candidate of this round, the longest last."""
+    return _results([*state["results"], *state["refined"], *state["finalists"]])
+
+
+def _results(rows: Sequence[Mapping[str, Any]]) -> list[CandidateResult]:
+    return [CandidateResult.model_validate(row) for row in rows]
 
 
 def _check(decision: Decision, state: LoopState, context: Context) -> None:

@@ -1,4 +1,4 @@
-"""A limit of the budget is reached: the best candidate so far is confirmed if it may pass."""
+"""The search cannot go on, or brings nothing: the best so far is confirmed if it may pass."""
 
 from __future__ import annotations
 

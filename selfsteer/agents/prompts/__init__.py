@@ -1,7 +1,8 @@
 """The prompts of controllers: Markdown files with named fields, and how they are filled in.
 
-A file has a part that stays the same from call to call, then a line `----`, then a part that does
-not; providers cache the first. Fields are `$name`. What is put in for a field is never read for
+A file has a part that stays the same from call to call of a round, then a line `----`, then a part
+that does not. What a run keeps fixed, its goal and its rubric, stands in the first, which providers
+can cache where it is long enough. Fields are `$name`. What is put in for a field is never read for
 fields again.
 """
 
@@ -22,7 +23,7 @@ class PromptFile:
 
     Attributes:
         name: of the file, without its ending.
-        stable: the part that is the same in every call of a run.
+        stable: the part that is the same in every call of a round.
         varying: the part that is not.
     """
 

@@ -9,7 +9,7 @@ from selfsteer.errors import UserError
 from selfsteer.memory.store import Memory
 from selfsteer.memory.users import UserVector
 from selfsteer.steering.model import Student
-from selfsteer.steering.users.derivation.registry import derive
+from selfsteer.steering.users.derivation.registry import METHODS, derive, read_by
 from selfsteer.steering.users.explain import UserExplanation, explain_user
 from selfsteer.steering.users.history import History
 from selfsteer.steering.users.known import Known
@@ -30,9 +30,16 @@ def explain_version(
     """The vector in use, else the newest one, explained by the observations it came from.
 
     Raises:
-        UserError: unknown user, or one without a vector for this student.
+        UserError: unknown user, one without a vector for this student, or a vector that was made
+            with something else than what is known of users now.
     """
     version = explainable(memory, student, user_id)
+    if version.settings["encoder"] != known.encoder.id:
+        # Leaving an observation out means deriving again: with another map everything moves.
+        raise UserError(
+            f"The vector {version.vector_id} of user {user_id!a} was derived with what was known "
+            f"of users before; derive it again with 'selfsteer user derive {user_id}'."
+        )
     evidence = set(version.evidence)
     observed = [one for one in memory.users.observations(user_id) if one.id in evidence]
     half_life = version.settings["half_life"]
@@ -41,12 +48,12 @@ def explain_version(
         weight = None if half_life is None else float(str(half_life))
         return derive(version.method, student, history, known, half_life=weight)
 
-    before = None if version.supersedes is None else memory.users.version(version.supersedes)
+    before = _before(memory, version)
     told = explain_user(
         student,
         memory.get_vector(version.vector_id),
         known,
-        history_of(observed),
+        _read_by(version, history_of(observed)),
         again,
         dose=float(str(version.settings["dose"])),
         before=None if before is None else memory.get_vector(before.vector_id),
@@ -54,6 +61,22 @@ def explain_version(
         seed=seed,
     )
     return Explained(version, told)
+
+
+def _before(memory: Memory, version: UserVector) -> UserVector | None:
+    """The version that came before one, derived by whatever method."""
+    older = [
+        one
+        for one in memory.users.versions(version.user_id)
+        if one.fingerprint == version.fingerprint
+    ]
+    place = [one.id for one in older].index(version.id)
+    return older[place - 1] if place else None
+
+
+def _read_by(version: UserVector, history: History) -> History:
+    """What the version's method reads; one of a method that is gone is told by everything."""
+    return read_by(version.method, history) if version.method in METHODS else history
 
 
 def explainable(memory: Memory, student: Student, user_id: str) -> UserVector:

@@ -43,7 +43,7 @@ def _turns(observations: Sequence[StoredObservation]) -> Iterable[Turn]:
 
 def _choices(observations: Sequence[StoredObservation]) -> Iterable[Choice]:
     accepted = {
-        _messages(one.observation.prompt): one.observation.reply
+        _messages(one.observation.prompt): (one.observation.reply, one.id)
         for one in observations
         if isinstance(one.observation, Acceptance) and one.observation.accepted
     }
@@ -54,8 +54,8 @@ def _choices(observations: Sequence[StoredObservation]) -> Iterable[Choice]:
         elif isinstance(one, Edit):
             yield Choice(_messages(one.prompt), one.after, one.before, stored.id)
         elif isinstance(one, Acceptance) and not one.accepted and _messages(one.prompt) in accepted:
-            chosen = accepted[_messages(one.prompt)]
-            yield Choice(_messages(one.prompt), chosen, one.reply, stored.id)
+            chosen, by = accepted[_messages(one.prompt)]
+            yield Choice(_messages(one.prompt), chosen, one.reply, stored.id, accepted=by)
 
 
 def _ratings(observations: Sequence[StoredObservation]) -> Iterable[Rated]:

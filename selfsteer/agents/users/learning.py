@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from selfsteer.agents.users.histories import history_of
+from selfsteer.errors import MemoryFileError
+from selfsteer.memory.check import set_aside_if_altered
 from selfsteer.memory.store import Memory
 from selfsteer.memory.users import Pooled
 from selfsteer.steering.model import Student
@@ -51,50 +54,69 @@ def known_users(
     Raises:
         MemoryFileError: the file cannot be read or written.
     """
-    sharing = _sharing(memory)
     there = memory.users.pooled(KIND, student.fingerprint)
-    if there is None or not _serves(there, sharing):
-        encoder = _learn(memory, student, sharing, crowd, report)
-    else:
-        encoder = UserEncoder.from_bytes(memory.get_blob(KIND, there.artefact_id))
+    usable = there is not None and _serves(there, memory.users.sharing(_MESSAGES))
+    encoder = _stored(memory, there) if there is not None and usable else None
+    if encoder is None:
+        encoder = _learn(memory, student, crowd, report)
     return Known(encoder, trait_vectors(student, encoder, _named(memory, student, crowd)))
 
 
-def _sharing(memory: Memory) -> dict[str, History]:
-    found = {}
-    for user_id in memory.users.consenting():
-        history = history_of(memory.users.observations(user_id), shared_only=True)
-        if len(history.turns) >= _MESSAGES:
-            found[user_id] = history
-    return found
-
-
-def _serves(there: Pooled, sharing: Mapping[str, History]) -> bool:
+def _serves(there: Pooled, sharing: Sequence[str]) -> bool:
     """Whether what was learned may be used, and nothing much better could be learned by now."""
     enough = len(sharing) if len(sharing) >= ENOUGH else 0
     return not there.stale and enough < max(ENOUGH, 2 * len(there.sources))
 
 
+def _stored(memory: Memory, there: Pooled) -> UserEncoder | None:
+    """What was learned; None where it was altered on disk, which must not stop every user."""
+    if not set_aside_if_altered(memory, there.artefact_id):
+        return UserEncoder.from_bytes(memory.get_blob(KIND, there.artefact_id))
+    warnings.warn(
+        f"What was learned of users ({there.artefact_id} in {memory.path}) was altered on disk; "
+        "it is learned again.",
+        stacklevel=3,
+    )
+    return None
+
+
 def _learn(
-    memory: Memory,
-    student: Student,
-    sharing: Mapping[str, History],
-    crowd: Crowd,
-    report: Callable[[Progress], None],
+    memory: Memory, student: Student, crowd: Crowd, report: Callable[[Progress], None]
 ) -> UserEncoder:
-    own = len(sharing) >= ENOUGH
-    histories = list(sharing.values()) if own else crowd.histories()
-    encoder = fit_encoder(student, histories, report=report)
+    while True:
+        sharing = memory.users.sharing(_MESSAGES)
+        own = sharing if len(sharing) >= ENOUGH else []
+        histories = [_shared(memory, user_id) for user_id in own] if own else crowd.histories()
+        encoder = fit_encoder(student, histories, report=report)
+        with memory.users.transaction():
+            # Who was forgotten or withdrew while it was learned must not stay in it.
+            if set(own) <= set(memory.users.sharing(_MESSAGES)):
+                _keep(memory, student, encoder, own, len(histories))
+                return encoder
+
+
+def _shared(memory: Memory, user_id: str) -> History:
+    return history_of(memory.users.observations(user_id), shared_only=True)
+
+
+def _keep(
+    memory: Memory, student: Student, encoder: UserEncoder, own: Sequence[str], users: int
+) -> None:
+    """Store what was learned together with who is in it: one without the other is never there."""
     artefact_id = memory.put_blob(
         KIND, encoder.to_bytes(), {"student_fingerprint": student.fingerprint}
     )
     memory.users.pool(
         artefact_id,
-        list(sharing) if own else [],
+        own,
         kind=KIND,
-        settings={"users": len(histories), "simulated": not own, "layer": encoder.layer},
+        settings={
+            "student": student.name,
+            "users": users,
+            "simulated": not own,
+            "layer": encoder.layer,
+        },
     )
-    return encoder
 
 
 def _named(memory: Memory, student: Student, crowd: Crowd) -> dict[str, Sequence[str]]:
@@ -104,14 +126,18 @@ def _named(memory: Memory, student: Student, crowd: Crowd) -> dict[str, Sequence
     """
     found = dict(crowd.traits())
     stored = {dataset.id for dataset in memory.artefacts("dataset")}
-    for remembered in memory.remembered():
+    for remembered in memory.everybodys():
         if remembered.fingerprint != student.fingerprint:
             continue
-        vector = memory.get_vector(remembered.vector_id)
-        if vector.dataset_id not in stored or memory.users.owners(vector.id):
+        try:
+            vector = memory.get_vector(remembered.vector_id)
+            if vector.dataset_id not in stored:
+                continue
+            positives = memory.get_dataset(vector.dataset_id).positives
+        except MemoryFileError as error:
+            warnings.warn(f"“{remembered.goal}” is no trait: {error}", stacklevel=3)
             continue
-        texts = [pair.completion for pair in memory.get_dataset(vector.dataset_id).positives]
-        texts = [text for text in texts if text.strip()]
+        texts = [pair.completion for pair in positives if pair.completion.strip()]
         if len(texts) >= _TRAIT_MESSAGES:
             found[remembered.goal] = texts
     return found

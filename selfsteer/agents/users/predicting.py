@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from statistics import fmean
+from dataclasses import asdict, dataclass
+from typing import Any
 
+from selfsteer.agents.users.context import Context, as_context, conversation
 from selfsteer.agents.users.histories import history_of
-from selfsteer.agents.users.judging import FEWEST, message_gains
+from selfsteer.agents.users.judging import (
+    FEWEST,
+    MOST,
+    chosen_dose,
+    halves,
+    judging_measure,
+    population_plan,
+)
+from selfsteer.agents.users.serving import plan_of, told_and_since, version_in_use
 from selfsteer.errors import UserError
 from selfsteer.memory.store import Memory
-from selfsteer.steering.metrics.intervals import Interval, bootstrap_mean
+from selfsteer.steering.metrics.intervals import Interval
 from selfsteer.steering.model import Student
+from selfsteer.steering.plan import Plan
 from selfsteer.steering.prompts import Message
-from selfsteer.steering.users.derivation.registry import check_method, derive
+from selfsteer.steering.users.arms import Arm, Measure, Scores, score_arms
+from selfsteer.steering.users.derivation.registry import check_history, check_method, derive
 from selfsteer.steering.users.dose import user_plan
 from selfsteer.steering.users.history import History
 from selfsteer.steering.users.known import Known
-from selfsteer.steering.users.objective import (
-    Condition,
-    preference_accuracy,
-    rating_correlation,
-)
+from selfsteer.steering.users.objective import NOTHING, Condition
+from selfsteer.steering.users.samples import Sample
 
 NAMES = {
+    "none": "nothing",
     "population": "the population's vector",
     "own": "the user's vector",
     "shuffled": "other users' vectors",
@@ -34,41 +43,60 @@ NAMES = {
 
 
 @dataclass(frozen=True)
-class ArmFigures:
-    """What one arm says of the held-out part.
+class Figure:
+    """What an arm comes to by one measure.
 
     Attributes:
-        gain: bits per token of the user's messages over nothing, the mean over messages.
-        interval: 95 %, over messages.
-        over_population: the paired difference to the population's vector, with its interval.
-        accuracy: on held-out choices; None where there are none.
-        correlation: with held-out ratings; None where there are no two different ones.
+        value: the measure's figure.
+        interval: 95 %, over messages, choices or ratings.
+        ahead: the figure of the user's own vector less this one, of the same units.
+        ahead_interval: 95 %, of the paired difference.
     """
 
-    gain: float
+    value: float
     interval: Interval
-    over_population: float
-    over_interval: Interval
-    accuracy: float | None
-    correlation: float | None
+    ahead: float
+    ahead_interval: Interval
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """All arms, on the newer half of what is known of a user.
+    """All arms, on what is held out of a user.
 
     Attributes:
-        arms: by the keys of `NAMES`; those that could be had.
-        told, judged: messages that the arms know, and messages that they are judged on.
-        history_tokens: what the arm ``history`` puts in context.
-        context_tokens: what the student can take; None where it does not say.
+        arms: by the keys of `NAMES`, those that could be had; each by measure: bits per token of
+            messages over nothing, share of choices right, rank correlation with ratings.
+        told: messages, choices and ratings that the arms know.
+        judged: how many of each measure judge.
+        dose: of the user's vector.
+        version: the one in use that was judged; None for a vector derived from the older half.
+        context: what the arm ``history`` puts before; None where there is no message to put.
     """
 
-    arms: dict[str, ArmFigures]
+    arms: dict[str, dict[Measure, Figure]]
     told: int
-    judged: int
-    history_tokens: int
-    context_tokens: int | None
+    judged: dict[Measure, int]
+    dose: float
+    version: str | None
+    context: Context | None
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values; of the context only how much it is."""
+        told = asdict(self)
+        if self.context is not None:
+            told["context"]["messages"] = len(self.context.messages)
+        return told
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What is to be judged, and on what."""
+
+    plan: Plan
+    dose: float
+    told: History
+    judged: History
+    version: str | None = None
 
 
 def predict_user(
@@ -79,95 +107,113 @@ def predict_user(
     strangers: Sequence[History],
     *,
     method: str = "predictive",
+    half_life: float | None = None,
     profile: str = "",
+    in_use: bool = False,
 ) -> Prediction:
-    """Derive from the older half of a user's messages and predict the newer half.
+    """Derive from the older half of what is known of a user, and predict the newer half.
+
+    The dose of a method that leaves it open is chosen within the older half.
 
     Args:
         strangers: other users, whose vectors stand for shuffled ones: simulated ones, so that
             nobody's data is used for another.
+        half_life: messages after which one counts half; None to count all alike.
         profile: what somebody wrote about the user; empty leaves that arm out.
+        in_use: judge the vector in use instead, on all that it was not derived from.
 
     Raises:
-        UserError: unknown user, or too few messages.
+        UserError: unknown user, too little to judge by, or no vector in use where it is asked for.
         DatasetError: the method needs what was not observed.
     """
-    older, newer = predictable(memory, user_id, method)
-    said = _as_context(older)
-    conditions = {
-        "population": [Condition(user_plan(known.encoder.population_vector()))],
-        "own": [Condition(user_plan(derive(method, student, older, known)))],
+    if in_use:
+        trial = _of_version(memory, student, user_id)
+    else:
+        trial = _of_halves(memory, student, known, user_id, method, half_life)
+    told, judged = trial.told, trial.judged
+    arms: dict[str, Arm] = {
+        "none": [NOTHING],
+        "population": [Condition(population_plan(known))],
+        "own": [Condition(trial.plan)],
         "shuffled": [
             Condition(user_plan(vector)) for vector in known.encoder.vectors(student, strangers)
         ],
-        "history": [Condition(before=said)],
     }
-    if known.traits:
-        traits = derive("traits", student, older, known)
-        conditions["traits"] = [Condition(user_plan(traits))]
+    if known.traits and told.turns:
+        traits = derive("traits", student, told, known, half_life=half_life)
+        arms["traits"] = [Condition(user_plan(traits))]
+    context = as_context(student, conversation(told), judged) if told.turns else None
+    if context is not None:
+        arms["history"] = [Condition(before=context.messages)]
     if profile.strip():
-        conditions["profile"] = [Condition(before=(Message(role="system", content=profile),))]
-    every = [condition for several in conditions.values() for condition in several]
-    gains = iter(message_gains(student, newer, every))
-    by_arm = {
-        name: [fmean(column) for column in zip(*(next(gains) for _ in several), strict=True)]
-        for name, several in conditions.items()
-    }
-    arms = {
-        name: _figures(student, newer, conditions[name][0], by_arm[name], by_arm["population"])
-        for name in NAMES
-        if name in by_arm
-    }
-    tokens = sum(len(student.tokenizer(message.content)["input_ids"]) for message in said)
-    return Prediction(arms, len(older.turns), len(newer.turns), tokens, student.context_length)
-
-
-def predictable(memory: Memory, user_id: str, method: str) -> tuple[History, History]:
-    """The older half of what is known of a user, and the newer one, which judges.
-
-    Raises:
-        UserError: unknown user, or too few messages.
-        DatasetError: an unknown method.
-    """
-    check_method(method, None)
-    history = history_of(memory.users.observations(user_id))
-    older, newer = history.split((len(history.turns) + 1) // 2)
-    if len(newer.turns) < FEWEST:
-        raise UserError(
-            f"User {user_id!a} wrote {len(history.turns)} messages; predicting needs {2 * FEWEST}, "
-            "half of them to be judged by."
-        )
-    return older, newer
-
-
-def _figures(
-    student: Student,
-    judged: History,
-    condition: Condition,
-    gains: Sequence[float],
-    population: Sequence[float],
-) -> ArmFigures:
-    over = [own - other for own, other in zip(gains, population, strict=True)]
-    ratings = {rated.rating for rated in judged.ratings}
-    return ArmFigures(
-        gain=fmean(gains),
-        interval=bootstrap_mean(gains),
-        over_population=fmean(over),
-        over_interval=bootstrap_mean(over),
-        accuracy=preference_accuracy(student, [judged], [condition])[0] if judged.choices else None,
-        correlation=(
-            rating_correlation(student, [judged], [condition])[0] if len(ratings) > 1 else None
-        ),
+        arms["profile"] = [Condition(before=(Message(role="system", content=profile),))]
+    [scores] = score_arms(student, [judged], [arms])
+    return Prediction(
+        arms={name: _figures(scores[name], scores["own"]) for name in NAMES if name in scores},
+        told=told.size,
+        judged={measure: one.count for measure, one in scores["own"].samples.items()},
+        dose=trial.dose,
+        version=trial.version,
+        context=context,
     )
 
 
-def _as_context(history: History) -> tuple[Message, ...]:
-    """The conversation that led to the last of the known messages, and that message."""
-    last = history.turns[-1]
-    session = [*last.before, Message(role="user", content=last.words)]
-    earlier = [turn for turn in history.turns[:-1] if not _within(turn.words, session)]
-    return (*(Message(role="user", content=turn.words) for turn in earlier), *session)
+def predictable(
+    memory: Memory, user_id: str, method: str, half_life: float | None = None
+) -> tuple[History, History]:
+    """The older half of what is known of a user, and what of the newer one judges.
+
+    Raises:
+        UserError: unknown user, or too little to judge by.
+        DatasetError: an unknown method, one that needs what was not observed, or a half-life that
+            is not positive.
+    """
+    check_method(method, half_life)
+    history = history_of(memory.users.observations(user_id))
+    older, newer = halves(history)
+    if judging_measure(newer) is None:
+        needed = ", ".join(f"{2 * count} {measure}" for measure, count in FEWEST.items())
+        raise UserError(
+            f"User {user_id!a} has {len(history.turns)} messages, {len(history.choices)} choices "
+            f"and {len(history.ratings)} ratings; predicting needs one of: {needed}, half of them "
+            "to be judged by."
+        )
+    check_history(method, older)
+    return older, newer
 
 
-def _within(words: str, session: Sequence[Message]) -> bool:
-    return any(message.role == "user" and message.content == words for message in session)
+def _of_halves(
+    memory: Memory,
+    student: Student,
+    known: Known,
+    user_id: str,
+    method: str,
+    half_life: float | None,
+) -> _Trial:
+    older, newer = predictable(memory, user_id, method, half_life)
+    dose = chosen_dose(student, known, older, method, half_life)
+    vector = derive(method, student, older, known, half_life=half_life)
+    return _Trial(user_plan(vector, dose.value), dose.value, older, newer)
+
+
+def _of_version(memory: Memory, student: Student, user_id: str) -> _Trial:
+    version = version_in_use(memory, student, user_id)
+    told, since = told_and_since(memory, version)
+    if judging_measure(since) is None:
+        raise UserError(
+            f"Too little was observed of user {user_id!a} since the vector in use was derived to "
+            "judge it by; observe more first."
+        )
+    dose = float(str(version.settings["dose"]))
+    return _Trial(plan_of(memory, version), dose, told, since.newest(MOST), version.id)
+
+
+def _figures(scores: Scores, own: Scores) -> dict[Measure, Figure]:
+    return {
+        measure: _figure(sample, own.samples[measure]) for measure, sample in scores.samples.items()
+    }
+
+
+def _figure(sample: Sample, own: Sample) -> Figure:
+    ahead = own.minus(sample)
+    return Figure(sample.value, sample.interval(), ahead.value, ahead.interval())

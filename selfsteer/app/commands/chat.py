@@ -29,13 +29,15 @@ _LEAST = 0.5  # share of the strength that a vector was accepted with
 
 def chat(
     vectors: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="[NAME=]ID|FILE,...",
             help="The vectors that may steer. A name is one word; without one, what the vector "
             "steers towards where that is a word, else its id.",
+            show_default=False,
         ),
-    ],
+    ] = None,
+    user: options.ServedUser = None,
     self_steer: Annotated[
         bool, typer.Option("--self-steer", help="The student sets its steering before each reply.")
     ] = False,
@@ -82,18 +84,26 @@ def chat(
     """Talk with a student, line by line; a line that begins with / steers (try /help)."""
     bounds = None if strengths is None else parse_strengths(strengths)
     decider = _chooser(chooser) if self_steer else None
+    if vectors is None and (user is None or self_steer):
+        raise SelfsteerError("--vectors is missing; name the vectors that may steer.")
     from selfsteer.agents.self_steering import Conversation
+    from selfsteer.app.serving import plan_for_user
 
-    allowed = [_steerable(word, db, layer, strength, bounds) for word in vectors.split(",")]
+    words = () if vectors is None else vectors.split(",")
+    allowed = [_steerable(word, db, layer, strength, bounds) for word in words]
+    model = load_student(student, device, dtype)
     talk = Conversation(
-        load_student(student, device, dtype),
+        model,
         allowed,
+        always=None if user is None else plan_for_user(model, user, db),
         chooser=decider,
         system=system,
         max_new_tokens=max_tokens,
         temperature=temperature,
         seed=seed,
     )
+    if user is not None:
+        stderr().print(literal(f"the vector of user {user} steers every reply"))
     for line in _lines():
         if line == "/quit":
             break

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import typer
 
 from selfsteer.app import options
-from selfsteer.app.loading import load_student, open_memory
+from selfsteer.app.loading import load_student, named_encoder, open_memory
 from selfsteer.app.output import literal, print_json, stdout
 from selfsteer.app.settings import AppSettings
 from selfsteer.errors import MemoryFileError, SelfsteerError
@@ -38,6 +38,7 @@ def doctor(db: options.Db = None, json_: options.Json = False) -> None:
         ("torch", _torch),
         ("pocket", lambda: _student("pocket")),
         ("pocket-base", lambda: _student("pocket-base")),
+        ("encoder", _encoder),
         ("memory", lambda: _memory(path)),
         ("checkpoints", lambda: _checkpoints(path)),
         ("disk", lambda: _disk(path)),
@@ -85,6 +86,14 @@ def _student(name: str) -> str:
         f"{size / 1e6:.1f} M parameters, {student.n_layers} blocks of width {student.d_model}, "
         f"fingerprint {student.fingerprint[:12]}"
     )
+
+
+def _encoder() -> str:
+    """Load the sentence encoder that is named, and let it read a word."""
+    encoder = named_encoder()
+    if encoder is None:
+        return "none is named; goals are recalled by their words"
+    return f"{encoder.name}, points of {encoder(['Hello.']).shape[1]} numbers"
 
 
 def _memory(path: Path) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from selfsteer.app import options
 from selfsteer.app.edits import steering_edit
 from selfsteer.app.loading import load_student
-from selfsteer.app.output import clean, print_json, stdout
+from selfsteer.app.output import clean, is_text, print_json, stdout
 from selfsteer.errors import PlanError
+
+if TYPE_CHECKING:
+    from selfsteer.steering.plan import Edit
 
 
 def generate(
@@ -42,6 +45,7 @@ def generate(
             show_default=False,
         ),
     ] = None,
+    user: options.ServedUser = None,
     student: options.StudentName = "pocket",
     system: Annotated[str | None, typer.Option(help="A system message.")] = None,
     max_tokens: Annotated[int, typer.Option(help="Length limit of the reply.")] = 96,
@@ -55,15 +59,21 @@ def generate(
     """Let a student answer one prompt."""
     if not prompt.strip():
         raise PlanError("The prompt is empty; say something to the student.")
+    if not (is_text(prompt) and is_text(system or "")):
+        raise PlanError("The prompt or the system message is not UTF-8; write them in UTF-8.")
+    from selfsteer.app.serving import plan_for_user
     from selfsteer.steering.generate import generate as reply_to
     from selfsteer.steering.plan import Plan
     from selfsteer.steering.prompts import Prompt
 
-    plan = None
+    edits: tuple[Edit, ...] = ()
     if vector is not None:
-        plan = Plan((steering_edit(vector, db, layer, strength, operator, selector),))
+        edits = (steering_edit(vector, db, layer, strength, operator, selector),)
 
     model = load_student(student, device, dtype)
+    if user is not None:
+        edits = (*plan_for_user(model, user, db).edits, *edits)
+    plan = Plan(edits) if vector is not None or user is not None else None
     reply = reply_to(
         model,
         [Prompt.chat(prompt, system=system)],
@@ -77,6 +87,7 @@ def generate(
             {
                 "prompt": prompt,
                 "system": system,
+                "user": user,
                 "student": student,
                 "reply": reply.text,
                 "tokens": len(reply.ids),

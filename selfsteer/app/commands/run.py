@@ -12,7 +12,7 @@ import typer
 
 from selfsteer.app import options
 from selfsteer.app.controllers import Deciders, Payer, build_controller, check_deciders
-from selfsteer.app.loading import load_student, open_memory
+from selfsteer.app.loading import load_student, named_meaning, open_memory
 from selfsteer.app.output import explain, literal, paid_words, plan_lines, print_json, stdout
 from selfsteer.app.settings import AppSettings
 from selfsteer.errors import BudgetError, ControllerError, MemoryFileError, SelfsteerError
@@ -171,6 +171,7 @@ def run(
 
     pairs = None if dataset is None else ContrastiveDataset.load(dataset, concept=goal)
     questions = None if capability is None else load_capability(capability)
+    meaning = None if no_memory else named_meaning(load=True)
     with open_memory(db) as memory:
         if user is not None:
             memory.users.get(user)  # before the student is loaded, which takes long
@@ -199,6 +200,7 @@ def run(
                     control=control,
                     run_id=run_id,
                     user_id=user,
+                    meaning=meaning,
                 )
         if ended.status == "stopped":
             say_stopped(memory, run_id)
@@ -248,7 +250,11 @@ def resume(
         given = {name: value for name, value in changes.items() if value is not None}
         who = inputs.who.model_copy(update=given)
         pairs = inputs.dataset(memory)
-        go_on = partial(resume_evolution, dataset=pairs) if evolves else resume_run
+        go_on = (
+            partial(resume_evolution, dataset=pairs)
+            if evolves
+            else partial(resume_run, meaning=named_meaning(load=False))
+        )
         with drained_by_sigterm() as control:
             payer = Payer(memory, run_id, settings.budget, on_ambiguous, control)
             decider = build_controller(who, model, pairs, payer)

@@ -1,4 +1,4 @@
-"""`selfsteer user derive|predict|explain`: the vector of a user, whether it predicts, and why."""
+"""`selfsteer user derive|review|predict|explain`: a user's vector, whether it predicts, and why."""
 
 from __future__ import annotations
 
@@ -9,32 +9,42 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfsteer.app import options
+from selfsteer.app.arms_view import Shown, arms_table
 from selfsteer.app.commands.users import UserId
 from selfsteer.app.loading import load_student, open_memory
 from selfsteer.app.output import DASH, figure, literal, print_json, stdout, table
+from selfsteer.errors import UserError
 
 if TYPE_CHECKING:
     from selfsteer.agents.users.explaining import Explained
-    from selfsteer.agents.users.predicting import Prediction
+    from selfsteer.agents.users.judging import Verdict
+    from selfsteer.agents.users.predicting import Figure, Prediction
     from selfsteer.memory.store import Memory
+    from selfsteer.memory.users import UserVector
     from selfsteer.steering.model import Student
-    from selfsteer.steering.users.fitting import Progress as Fitting
     from selfsteer.steering.users.known import Known
 
 _WORDS = 60  # characters of an observation in a table
 _INFLUENCES, _TRAITS = 8, 8  # rows of a table
 
-Method = Annotated[str, typer.Option(help="predictive, contrast, preference, traits or optimised.")]
+Method = Annotated[
+    str,
+    typer.Option(
+        help="predictive, contrast, preference, traits, positive_traits or optimised: see the "
+        "guide to users."
+    ),
+]
+HalfLife = Annotated[
+    float | None,
+    typer.Option(help="Messages after which one counts half. Default: all count alike."),
+]
 
 
 def derive(
     user_id: UserId,
     student: options.StudentName = "pocket",
     method: Method = "predictive",
-    half_life: Annotated[
-        float | None,
-        typer.Option(help="Messages after which one counts half. Default: all count alike."),
-    ] = None,
+    half_life: HalfLife = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     db: options.Db = None,
@@ -57,7 +67,7 @@ def derive(
             {
                 **found.version.model_dump(),
                 "verdict": found.verdict and found.verdict.scores(),
-                "reviewed": reviewed and {**reviewed[1].scores(), "status": reviewed[0].status},
+                "reviewed": reviewed and _reviewed(*reviewed),
             }
         )
         return
@@ -65,16 +75,67 @@ def derive(
     if reviewed is not None:
         status = reviewed[0].status.replace("_", " ")
         console.print(literal(f"the one in use until now: {reviewed[1]}: {status}"))
-    judged = found.verdict or "too few messages to judge it by"
+    judged = found.verdict or "too little was observed to judge it by"
     status = found.version.status.replace("_", " ")
     console.print(literal(f"vector {found.version.vector_id}: {status}"))
     console.print(literal(judged))
+
+
+def review(
+    user_id: Annotated[
+        str | None,
+        typer.Argument(metavar="[ID]", help="A user; all of them if none.", show_default=False),
+    ] = None,
+    student: options.StudentName = "pocket",
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    db: options.Db = None,
+    json_: options.Json = False,
+) -> None:
+    """Judge vectors in use on what came since they were derived, and retire those no better.
+
+    A vector is retired when it predicts no better than the population's, on average; to be put in
+    use it has to be better by more than chance.
+    """
+    from selfsteer.agents.users.deriving import review_user
+
+    with open_memory(db, read_only=True) as memory:
+        names = [one.id for one in memory.users.all()]
+        if user_id is not None:
+            names = [memory.users.get(user_id).id]
+    told: dict[str, tuple[UserVector, Verdict] | None] = {}
+    with open_memory(db) as memory:
+        subject = load_student(student, device, dtype)
+        serving = [name for name in names if memory.users.current(name, subject.fingerprint)]
+        if user_id is not None and not serving:
+            raise UserError(
+                f"User {user_id!a} has no vector in use for {subject.name}; 'selfsteer user derive "
+                f"{user_id}' derives one and tries it."
+            )
+        if serving:
+            known = _known(memory, subject)
+            told = {name: review_user(memory, subject, known, name) for name in serving}
+    if json_:
+        print_json({"users": {name: one and _reviewed(*one) for name, one in told.items()}})
+        return
+    listing = table(None, "user", "vector", "status", "judged")
+    for name, one in told.items():
+        cells = (DASH, "in use", "too little came since") if one is None else _cells(*one)
+        listing.add_row(literal(name), *map(literal, cells))
+    stdout().print(listing)
 
 
 def predict(
     user_id: UserId,
     student: options.StudentName = "pocket",
     method: Method = "predictive",
+    half_life: HalfLife = None,
+    in_use: Annotated[
+        bool,
+        typer.Option(
+            "--in-use", help="Judge the vector in use instead, on what came since it was derived."
+        ),
+    ] = False,
     profile: Annotated[
         str, typer.Option(help="What somebody wrote about the user, as one more arm.")
     ] = "",
@@ -83,19 +144,31 @@ def predict(
     db: options.Db = None,
     json_: options.Json = False,
 ) -> None:
-    """Derive from the older half of a user's messages, and predict the newer half."""
+    """Derive from the older half of what is known of a user, and predict the newer half."""
     from selfsteer.agents.users.predicting import predict_user, predictable
+    from selfsteer.agents.users.serving import version_in_use
     from selfsteer.app.crowd import strangers
 
     with _opened(user_id, db) as memory:
-        predictable(memory, user_id, method)
+        if not in_use:
+            predictable(memory, user_id, method, half_life)
         subject = load_student(student, device, dtype)
+        if in_use:
+            version_in_use(memory, subject, user_id)
         known = _known(memory, subject)
         found = predict_user(
-            memory, subject, known, user_id, strangers(), method=method, profile=profile
+            memory,
+            subject,
+            known,
+            user_id,
+            strangers(),
+            method=method,
+            half_life=half_life,
+            profile=profile,
+            in_use=in_use,
         )
     if json_:
-        print_json(asdict(found))
+        print_json(found.as_json())
     else:
         _tell(found)
 
@@ -122,8 +195,9 @@ def explain(
         explainable(memory, subject, user_id)
         found = explain_version(memory, subject, _known(memory, subject), user_id, seed=seed)
         if page is not None:
-            write_user_page(found, page)
+            # On record first: after a kill in between, forgetting finds nothing there to delete.
             memory.files.note("page", page, user_ids=[user_id])
+            write_user_page(found, page)
     if json_:
         print_json({"version": found.version.model_dump(), **asdict(found.told)})
     else:
@@ -138,41 +212,40 @@ def _opened(user_id: str, db: Path | None) -> Memory:
 
 
 def _known(memory: Memory, student: Student) -> Known:
-    from selfsteer.agents.users.learning import known_users
-    from selfsteer.app.crowd import bundled_crowd
-    from selfsteer.app.stage_progress import StageProgress
+    from selfsteer.app.at_large import at_large
 
-    with StageProgress() as stages:
+    return at_large(memory, student)
 
-        def told(progress: Fitting) -> None:
-            stages("learning what users are like", progress.done, progress.steps)
 
-        return known_users(memory, student, bundled_crowd(), report=told)
+def _reviewed(version: UserVector, verdict: Verdict) -> dict[str, Any]:
+    return {**verdict.scores(), "status": version.status}
+
+
+def _cells(version: UserVector, verdict: Verdict) -> tuple[str, str, str]:
+    return version.vector_id, version.status.replace("_", " "), str(verdict)
 
 
 def _tell(found: Prediction) -> None:
+    """A table for each measure; what is ahead is of the same messages, choices or ratings."""
     from selfsteer.agents.users.predicting import NAMES
+    from selfsteer.steering.users.arms import MEASURES
 
     console = stdout()
-    columns = ("gain", "over the population", "choices", "ratings")
-    listing = table(None, "what is known", *columns, right=columns)
-    for name, arm in found.arms.items():
-        low, high = arm.over_interval
-        listing.add_row(
-            NAMES[name],
-            figure(arm.gain, 3),
-            DASH
-            if name == "population"
-            else f"{arm.over_population:+.3f} [{low:+.3f}, {high:+.3f}]",
-            figure(arm.accuracy),
-            figure(arm.correlation),
-        )
-    console.print(listing)
+    for measure, count in found.judged.items():
+        title = f"{MEASURES[measure]}, of {count} {measure}"
+        shown = {name: _shown(arm[measure]) for name, arm in found.arms.items()}
+        console.print(arms_table(title, NAMES, shown))
+    whose = "the vector in use" if found.version else "a vector of the older half"
     console.print(
-        f"bits per token of {found.judged} messages, from {found.told} older ones; the history in "
-        f"context is {found.history_tokens} tokens"
-        + (f" of {found.context_tokens} that the student takes" if found.context_tokens else "")
+        f"{whose}, at dose {found.dose:g}, from {found.told} observations; bits per token are over "
+        "nothing known"
     )
+    if found.context is not None:
+        console.print(f"the history in context: {found.context}")
+
+
+def _shown(one: Figure) -> Shown:
+    return Shown(one.value, one.interval, one.ahead, one.ahead_interval)
 
 
 def _say(found: Explained) -> None:
@@ -202,7 +275,8 @@ def _say(found: Explained) -> None:
     if told.change is not None:
         cosine = figure(told.change.cosine)
         console.print(
-            f"since the version before: cosine {cosine}, length x{told.change.length:.2f}"
+            f"since the version before ({told.change.method}): cosine {cosine}, length "
+            f"x{told.change.length:.2f}"
         )
 
 

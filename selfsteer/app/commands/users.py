@@ -1,7 +1,8 @@
-"""`selfsteer user list|observe|show|consent|forget`: the users and what is known of them."""
+"""`selfsteer user list|observe|import|show|consent|forget`: the users and what is known of them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,10 +15,16 @@ from selfsteer.errors import UserError
 
 if TYPE_CHECKING:
     from selfsteer.memory.users import Forgotten, User
+    from selfsteer.memory.users.importing import Imported
 
 user = typer.Typer(no_args_is_help=True, help="Keep what users said, and forget them.")
 
 UserId = Annotated[str, typer.Argument(metavar="ID", help="The id of a user.")]
+
+Scope = Annotated[
+    Literal["private", "shared"],
+    typer.Option(help="Of lines that do not say it. Shared may be pooled, if the user consents."),
+]
 
 _LEFT = 1  # exit code of a forgetting that could not reach everything
 _SESSION = "cli"
@@ -59,23 +66,20 @@ def observe(
         Literal["system", "user", "assistant"], typer.Option(help="Who said the message.")
     ] = "user",
     session: Annotated[str, typer.Option(help="The session of the message.")] = _SESSION,
-    scope: Annotated[
-        Literal["private", "shared"],
-        typer.Option(help="Shared may enter what is pooled from users, if this one consents."),
-    ] = "private",
+    scope: Scope = "private",
     db: options.Db = None,
     json_: options.Json = False,
 ) -> None:
     """Put what a user said on record, all of a file or nothing; a new user is added."""
-    from selfsteer.memory.users.importing import import_file
+    from selfsteer.memory.users.importing import Imported, import_file
 
     if (file is None) == (message is None):
         raise UserError("Give either a file or --message.")
-    if file is not None and not file.is_file():  # said before a new memory is made for nothing
-        raise UserError(f"There is no file at {file}.")
+    if file is not None:
+        _check_file(file)
     with open_memory(db) as memory:
         if file is not None:
-            told = import_file(memory.users, file, user_id=user_id, scope=scope).model_dump()
+            told = import_file(memory.users, file, user_id=user_id, scope=scope)
         else:
             with memory.users.transaction():
                 memory.users.add(user_id)
@@ -83,16 +87,41 @@ def observe(
                 memory.users.observe(
                     user_id, [_message(session, order, scope, role, message or "")]
                 )
-            told = {"lines": 1, "added": 1, "skipped": 0, "extended": 0, "users": (user_id,)}
+            told = Imported(lines=1, added=1, skipped=0, extended=0, users=(user_id,))
     if json_:
-        print_json({**told, "user": user_id})
+        print_json({**told.model_dump(), "user": user_id})
     else:
-        stdout().print(
-            literal(
-                f"{told['added']} observations added; of {told['lines']} lines "
-                f"{told['skipped']} were known, {told['extended']} in part"
-            )
-        )
+        _tell_imported(told)
+
+
+@user.command(name="import")
+def import_(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="JSON lines, each of which says its user: conversations and feedback.",
+            show_default=False,
+        ),
+    ],
+    scope: Scope = "private",
+    db: options.Db = None,
+    json_: options.Json = False,
+) -> None:
+    """Put on record what many users said, all of a file or nothing; new users are added.
+
+    Lines say whose they are (`user`). For a file about one user, see `observe`.
+    """
+    from selfsteer.memory.users.importing import import_file
+
+    _check_file(file)
+    with open_memory(db) as memory:
+        told = import_file(memory.users, file, scope=scope)
+    if json_:
+        print_json(told.model_dump())
+    else:
+        stdout().print(f"{len(told.users)} users")
+        _tell_imported(told)
 
 
 @user.command()
@@ -143,18 +172,26 @@ def consent(
     """Put on record whether what a user shares may enter what is made from several users."""
     open_memory(db, read_only=True).close()  # a new memory knows nobody
     with open_memory(db) as memory:
-        memory.users.consent(user_id, granted)
+        touched = memory.users.consent(user_id, granted)
         found = memory.users.get(user_id)
     if json_:
-        print_json(found.model_dump())
+        print_json({**found.model_dump(), "touched": touched})
     else:
         stdout().print(literal(f"{found.id}: consents: {_yes(found)}"))
+        _tell_touched(touched)
 
 
 @user.command()
 def forget(
     user_id: UserId,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    rebuild: Annotated[
+        bool,
+        typer.Option(
+            "--rebuild/--no-rebuild",
+            help="Learn what users are like anew, where this one was in it; else when next needed.",
+        ),
+    ] = True,
     db: options.Db = None,
     json_: options.Json = False,
 ) -> None:
@@ -162,21 +199,41 @@ def forget(
 
     Exit code 1 if something could not be reached; it is named.
     """
+    from selfsteer.app.at_large import learn_anew, learned_for
+
     with open_memory(db, read_only=True) as memory:
         memory.users.get(user_id)
     if not yes:
         typer.confirm(f"Forget user {user_id!a} for good?", abort=True, err=True)
     with open_memory(db) as memory:
+        learned = learned_for(memory)
         report = memory.users.forget(user_id)
+        stale = [one for one in learned if one.id in report.stale] if rebuild else []
+        rebuilt = learn_anew(memory, stale)
     if json_:
-        print_json(report.model_dump())
+        print_json({**report.model_dump(), "rebuilt": rebuilt})
     else:
-        _tell(report)
+        _tell(report, len(rebuilt))
     if report.remains:
         raise typer.Exit(_LEFT)
 
 
-def _tell(report: Forgotten) -> None:
+def _check_file(file: Path) -> None:
+    if not file.is_file():  # said before a new memory is made for nothing
+        raise UserError(f"There is no file at {file}.")
+
+
+def _tell_imported(told: Imported) -> None:
+    tools = f"; {told.left_out} calls of tools and answers left out" if told.left_out else ""
+    stdout().print(
+        literal(
+            f"{told.added} observations added; of {told.lines} lines {told.skipped} were known, "
+            f"{told.extended} in part{tools}"
+        )
+    )
+
+
+def _tell(report: Forgotten, rebuilt: int) -> None:
     console = stdout()
     numbers = {
         "observations": report.observations,
@@ -190,11 +247,22 @@ def _tell(report: Forgotten) -> None:
     for path in report.cleaned:
         console.print(literal(f"taken out of {path}"))
     if report.stale:
-        console.print(f"{len(report.stale)} pooled artefacts are stale and have to be made anew")
-    for version in report.touched:
-        console.print(literal(f"version {version} of another user was made with one of these"))
+        console.print(
+            f"{len(report.stale)} pooled artefacts are stale: {rebuilt} made anew now, any other "
+            "the next time that it is needed"
+        )
+    _tell_touched(report.touched)
     for sentence in report.remains:
         console.print(literal(f"NOT REACHED: {sentence}"))
+
+
+def _tell_touched(versions: Sequence[str]) -> None:
+    for version in versions:
+        stdout().print(
+            literal(
+                f"version {version} of another user was made with what is stale now; derive again"
+            )
+        )
 
 
 def _yes(found: User) -> str:

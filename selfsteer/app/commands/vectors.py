@@ -178,8 +178,8 @@ def import_(
     format: Annotated[
         str | None,
         typer.Option(
-            help="selfsteer, gguf (llama.cpp, repeng), steering-vectors or persona-vectors. "
-            "Default: told by the content.",
+            help="selfsteer, gguf (llama.cpp, repeng), steering-vectors, persona-vectors or "
+            "aisteer360. Default: told by the content.",
             show_default=False,
         ),
     ] = None,

@@ -76,7 +76,11 @@ class Observing(People):
     def observations(
         self, user_id: str, kinds: Collection[Kind] | None = None
     ) -> list[StoredObservation]:
-        """What was observed of a user, by session, each in order; sessions as they came.
+        """What was observed of a user, in the order in which it came to be on record.
+
+        Within a session the places decide: what stands before something there came before it, also
+        where it was put on record later. So a session that goes on after another one began has its
+        new part behind that one.
 
         Args:
             kinds: None for all.
@@ -87,11 +91,29 @@ class Observing(People):
         self.get(user_id)
         rows = self._connection.query(
             "SELECT id, session, position, kind, source, scope, content, created, "
-            "min(sequence) OVER (PARTITION BY session) AS began FROM observations "
-            "WHERE user_id = ? ORDER BY began, position, sequence",
+            "min(sequence) OVER (PARTITION BY session ORDER BY position DESC) AS came "
+            "FROM observations WHERE user_id = ? ORDER BY came, position, sequence",
             [user_id],
         )
         return [stored(row) for row in rows if kinds is None or row["kind"] in kinds]
+
+    def said(self, user_id: str) -> dict[str, list[str]]:
+        """The messages of a user's sessions in order, each as the JSON that is stored of it.
+
+        Without sessions that lack a message between two, or at the beginning.
+        """
+        found: dict[str, list[str]] = {}
+        broken: set[str] = set()
+        for row in self._connection.query(
+            "SELECT session, position, content FROM observations "
+            "WHERE user_id = ? AND kind = 'message' ORDER BY session, position",
+            [user_id],
+        ):
+            messages = found.setdefault(row["session"], [])
+            if row["position"] != len(messages):
+                broken.add(row["session"])
+            messages.append(row["content"])
+        return {session: said for session, said in found.items() if session not in broken}
 
     def place_of(self, user_id: str, observation: Observation) -> int | None:
         """Where the same was observed in the same session before; None where it was not."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from selfsteer.errors import UserError
 from selfsteer.memory.connection import Connection, now
+from selfsteer.memory.users.reach import made_with_pools
 from selfsteer.memory.users.records import User
 
 _LONGEST = 200  # characters of an id
@@ -72,10 +73,14 @@ class People:
         rows = self._connection.query(f"{_SELECT} ORDER BY created, rowid")
         return [_user(row, counts.get(row["id"], {})) for row in rows]
 
-    def consent(self, user_id: str, granted: bool) -> None:
+    def consent(self, user_id: str, granted: bool) -> tuple[str, ...]:
         """Put on record whether what a user shares may be pooled with that of others.
 
         Once it is withdrawn, what was pooled from the user is stale.
+
+        Returns:
+            the versions of other users that were made with something that is stale by this; they
+            stay, and are due to be derived again.
 
         Raises:
             UserError: unknown.
@@ -86,12 +91,14 @@ class People:
                 "INSERT INTO consents (user_id, granted, time) VALUES (?, ?, ?)",
                 [user_id, int(granted), now()],
             )
-            if not granted:
-                db.execute(
-                    "UPDATE pooled SET stale = 1 WHERE stale = 0 AND id IN "
-                    "(SELECT pooled_id FROM pooled_sources WHERE user_id = ?)",
-                    [user_id],
-                )
+            if granted:
+                return ()
+            db.execute(
+                "UPDATE pooled SET stale = 1 WHERE stale = 0 AND id IN "
+                "(SELECT pooled_id FROM pooled_sources WHERE user_id = ?)",
+                [user_id],
+            )
+            return tuple(sorted(made_with_pools(self._connection, [user_id])))
 
     def consenting(self) -> list[str]:
         """The ids of the users who consent, in the order in which they came."""

@@ -14,6 +14,12 @@ from selfsteer.memory.users.ownership import owners
 from selfsteer.memory.users.people import People
 from selfsteer.memory.users.records import Pooled
 
+# What `str.strip` takes away, so that a message without words is none here either.
+BLANKS = (
+    "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
+    "\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+)
+
 
 class Pooling(People):
     """What is pooled: the population, bases, and the like."""
@@ -63,22 +69,52 @@ class Pooling(People):
 
     def pooled(self, kind: str, fingerprint: str) -> Pooled | None:
         """The newest of a kind for a student, stale or not."""
+        found = [one for one in self.newest(kind) if one.fingerprint == fingerprint]
+        return found[0] if found else None
+
+    def newest(self, kind: str) -> list[Pooled]:
+        """The newest of a kind for each student, stale or not, the oldest first."""
         rows = self._connection.query(
             "SELECT id, artefact_id, kind, fingerprint, settings, stale, created, "
             "(SELECT json_group_array(user_id) FROM pooled_sources WHERE pooled_id = pooled.id) "
-            "AS sources FROM pooled WHERE kind = ? AND fingerprint = ? ORDER BY id DESC LIMIT 1",
-            [kind, fingerprint],
+            "AS sources FROM pooled WHERE id IN "
+            "(SELECT max(id) FROM pooled WHERE kind = ? GROUP BY fingerprint) ORDER BY id",
+            [kind],
         )
-        if not rows:
-            return None
-        return Pooled.model_validate(
-            {
-                **rows[0],
-                "settings": json.loads(rows[0]["settings"]),
-                "sources": json.loads(rows[0]["sources"]),
-                "stale": bool(rows[0]["stale"]),
-            }
+        return [
+            Pooled.model_validate(
+                {
+                    **row,
+                    "settings": json.loads(row["settings"]),
+                    "sources": json.loads(row["sources"]),
+                    "stale": bool(row["stale"]),
+                }
+            )
+            for row in rows
+        ]
+
+    def stale_pools(self, artefact_id: str) -> bool:
+        """Whether all that was pooled as this artefact is stale; False for what is not pooled."""
+        [row] = self._connection.query(
+            "SELECT coalesce(min(stale), 0) AS stale FROM pooled WHERE artefact_id = ?",
+            [artefact_id],
         )
+        return bool(row["stale"])
+
+    def sharing(self, fewest: int) -> list[str]:
+        """The ids of users who consent and shared so many messages of their own with words in them.
+
+        Counted by the database, because it is asked each time that something pooled is used.
+        """
+        rows = self._connection.query(
+            "SELECT user_id FROM observations WHERE kind = 'message' AND scope = 'shared' "
+            "AND json_extract(content, '$.role') = 'user' "
+            "AND trim(json_extract(content, '$.content'), :blanks) != '' "
+            "GROUP BY user_id HAVING count(*) >= :fewest",
+            {"blanks": BLANKS, "fewest": fewest},
+        )
+        enough = {row["user_id"] for row in rows}
+        return [user_id for user_id in self.consenting() if user_id in enough]
 
     def _student_of(self, artefact_id: str) -> str:
         rows = self._connection.query(

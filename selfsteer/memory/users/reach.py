@@ -88,17 +88,15 @@ def reach_of(
         return Reach(nothing, nothing, nothing, nothing, frozenset(), nothing)
     made_for = _ids(connection, "SELECT run_id AS id FROM run_users WHERE user_id IN ({})", users)
     made_for |= _ids(connection, "SELECT id FROM runs WHERE id IN ({})", runs)
+    pooled_in = _pooled_from(connection, users)
     pools = _rows(
-        connection,
-        "SELECT DISTINCT pooled.id, artefact_id FROM pooled "
-        "JOIN pooled_sources ON pooled_id = pooled.id WHERE user_id IN ({})",
-        users,
+        connection, "SELECT pooled_id AS id FROM pooled_sources WHERE user_id IN ({})", users
     )
     descent = _descent(connection, users)
     roots = {
         *_own(connection, users),
         *_made_by(connection, made_for),
-        *(row["artefact_id"] for row in pools),
+        *pooled_in,
         *artefacts,
     }
     gone, touched = descent.below(roots - descent.of_others.keys())
@@ -113,11 +111,44 @@ def reach_of(
         ).difference(gone),
         pooled=frozenset(row["id"] for row in pools)
         | {
-            row["id"]
+            int(row["id"])
             for row in _rows(connection, "SELECT id FROM pooled WHERE artefact_id IN ({})", gone)
         },
-        touched=frozenset(touched),
+        touched=frozenset(touched | _set_by(connection, gone | pooled_in, users)),
     )
+
+
+def made_with_pools(connection: Connection, user_ids: Collection[str]) -> frozenset[str]:
+    """The versions of other users that were made with what some users are pooled in.
+
+    By descent, or because the settings of the version name it: what was learned of many users is no
+    parent of the vectors that are read off it.
+    """
+    users = set(user_ids)
+    pools = _pooled_from(connection, users)
+    if not pools:
+        return frozenset()
+    _, touched = _descent(connection, users).below(pools)
+    return frozenset(touched | _set_by(connection, pools, users))
+
+
+def _pooled_from(connection: Connection, users: Collection[str]) -> set[str]:
+    return _ids(
+        connection,
+        "SELECT artefact_id AS id FROM pooled JOIN pooled_sources ON pooled_id = pooled.id "
+        "WHERE user_id IN ({})",
+        users,
+    )
+
+
+def _set_by(connection: Connection, names: Collection[str], users: Collection[str]) -> set[str]:
+    """The versions of other users whose settings name one of these artefacts."""
+    rows = _rows(
+        connection,
+        "SELECT id, settings FROM user_vectors WHERE user_id NOT IN ({})",
+        users,
+    )
+    return {row["id"] for row in rows if not set(names).isdisjoint(ids_in(row["settings"]))}
 
 
 def _descent(connection: Connection, users: Collection[str]) -> _Descent:

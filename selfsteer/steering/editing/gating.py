@@ -55,8 +55,9 @@ class GateSlot:
         twin: [N] for each row the first with the same tokens and plan: they share a decision.
 
     Attributes:
-        open: [B, 1, 1] 1 where the edits behind the gate act, 0 where not, in the activations'
-            type; of no meaning for rows without a gate in this slot.
+        open: [B, 1, 1] bool, whether the edits behind the gate act; of no meaning for rows without
+            a gate in this slot.
+        weight: the same as 1 and 0, in the activations' type.
         reading: whether the next forward is over prompts.
 
     Raises:
@@ -64,6 +65,7 @@ class GateSlot:
     """
 
     open: Tensor
+    weight: Tensor
 
     def __init__(
         self,
@@ -82,7 +84,8 @@ class GateSlot:
         ]
         self._lengths = [len(row.ids) for row in rows]
         self._twin = twin
-        self._decided = torch.zeros(len(rows), 1, 1, dtype=student.dtype, device=student.device)
+        self._dtype = student.dtype
+        self._decided = torch.zeros(len(rows), 1, 1, dtype=torch.bool, device=student.device)
         self.reading = False
 
     @property
@@ -94,7 +97,7 @@ class GateSlot:
         """Make these rows, which have these plans, the current batch."""
         self._rows = rows
         self._index = torch.from_numpy(self._twin[rows]).to(self._decided.device)
-        self.open = self._decided.index_select(0, self._index)
+        self._say(self._decided.index_select(0, self._index))
         self._readers = {layer: reader.of(plans) for layer, reader in self._all.items()}
 
     def on_rows(self, side: Side, width: int) -> None:
@@ -122,7 +125,10 @@ class GateSlot:
         self._best = torch.maximum(self._best.to(hidden.device), value)
         decided = (self._best > asked.bound).to(self._decided)
         self._decided.index_copy_(0, self._index, decided)
-        self.open = decided
+        self._say(decided)
+
+    def _say(self, decided: Tensor) -> None:
+        self.open, self.weight = decided, decided.to(self._dtype)
 
 
 def _weights(row: Encoded, selector: str) -> Weights:

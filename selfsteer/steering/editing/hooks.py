@@ -27,7 +27,7 @@ from selfsteer.steering.encoding import Encoded
 from selfsteer.steering.gates import Gate
 from selfsteer.steering.layer_hooks import on_layer
 from selfsteer.steering.model import Student
-from selfsteer.steering.plan import Plan
+from selfsteer.steering.plan import Edit, Plan
 from selfsteer.steering.schedules import Shares
 from selfsteer.steering.selectors import Mask
 
@@ -113,17 +113,19 @@ class Steering:
         touched = self._gated[plan] or any(table.touches_known(row) for table in self.tables)
         return plan if touched else -1
 
-    def idle(self) -> list[tuple[Plan, str]]:
-        """Plans with edits that change no token of any row, and why."""
-        found = []
+    def reach(self) -> Iterator[tuple[Plan, list[int], list[list[int]]]]:
+        """Every plan that has edits, its rows, and for each of its edits those of the rows of
+        which it changes no token."""
         for number, plan in enumerate(self._plans):
-            rows = np.flatnonzero(self._plan_of == number)
-            if plan.edits and not plan.active:
-                found.append((plan, "all its strengths are 0"))
-            elif plan.edits and not any(t.touches(int(row)) for t in self.tables for row in rows):
-                selectors = ", ".join(repr(edit.selector) for edit in plan.active)
-                found.append((plan, f"its selectors ({selectors}) match no token"))
-        return found
+            rows = np.flatnonzero(self._plan_of == number).tolist()
+            if plan.edits:
+                yield plan, rows, [self._untouched(number, edit, rows) for edit in plan.edits]
+
+    def _untouched(self, number: int, edit: Edit, rows: list[int]) -> list[int]:
+        if edit not in self._plans[number].active:
+            return rows
+        table = self.tables[self._pairs[number].index(Pair(edit.selector, edit.schedule))]
+        return [row for row in rows if not table.touches(row)]
 
     def select(self, rows: Index) -> None:
         """Make these rows the batch of the forwards to come."""
@@ -166,12 +168,14 @@ class Steering:
             bool(mask[table.used[self._chosen]].any())
             for table, (mask, _) in zip(self.tables, tables, strict=True)
         ]
-        placed: dict[tuple[int, torch.device], tuple[Tensor | None, Tensor | None]] = {}
+        placed: dict[
+            tuple[int, torch.device, torch.dtype], tuple[Tensor | None, Tensor | None]
+        ] = {}
         for step in self._all_steps():
             step.on = on[step.slot]
             if not step.on:
                 continue
-            key = (step.slot, step.device)
+            key = (step.slot, step.device, step.mask_type)
             if key not in placed:
                 placed[key] = _placed(*tables[step.slot], step)
             step.expect(*placed[key])
@@ -197,11 +201,10 @@ def _nth(items: Sequence[Item], n: int) -> Item | None:
 
 def _placed(mask: Mask, shares: Shares | None, step: Step) -> tuple[Tensor | None, Tensor | None]:
     """A mask and shares [B, T, 1] beside the step's layer; None for what changes nothing."""
-    # Multiplied by rather than selected with: the mask has the activations' type.
     on_device = (
         None
         if mask.all()
-        else torch.from_numpy(mask[:, :, None]).to(device=step.device, dtype=step.dtype)
+        else torch.from_numpy(mask[:, :, None]).to(device=step.device, dtype=step.mask_type)
     )
     if shares is None:
         return on_device, None
@@ -222,7 +225,8 @@ def steering(
         reply_tokens: how many tokens it may add to each.
 
     Raises:
-        PlanError: a plan that does not fit the student, or whose edits contradict each other.
+        PlanError: a plan that does not fit the student, whose edits contradict each other, or
+            whose strength its activations have no numbers for.
         SelectorError: a selector that cannot be followed while the reply grows, or a gate's that
             matches nothing.
         VectorError: a vector of another student, or one that is zero where it is used.

@@ -65,7 +65,10 @@ class SlotTable:
 
     def touches(self, row: int) -> bool:
         """Whether any token of a row is edited, or may be once there is a reply."""
-        return bool(self.used[row]) and bool(self.tokens(row).any())
+        pair = self._pairs[row]
+        if pair is None or pair.schedule is None:
+            return self._masks.touches(row)
+        return bool(self.tokens(row).any())  # a schedule may leave nothing of what is selected
 
     def tokens(self, row: int) -> Mask:
         """Bool [T + R + 1] which tokens of a row that has this slot are edited: the T known ones,

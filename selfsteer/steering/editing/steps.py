@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from selfsteer.steering.editing.doses import check_dose
 from selfsteer.steering.editing.gating import GateSlot
 from selfsteer.steering.editing.slots import Pair
 from selfsteer.steering.gates import Gate
@@ -55,11 +56,17 @@ class Step:
     dose: Tensor = field(init=False)
     constant: Tensor | None = None
     mask: Tensor | None = None
+    share: Tensor | None = None
     on: bool = False
 
     def __post_init__(self) -> None:
         # Angles and projections lose too much in half precision.
         self._wide = torch.promote_types(self.dtype, torch.float32)
+
+    @property
+    def mask_type(self) -> torch.dtype:
+        """Masks weigh a constant, and choose from what other operators make."""
+        return self.dtype if self.operator.constant else torch.bool
 
     @property
     def device(self) -> torch.device:
@@ -82,31 +89,50 @@ class Step:
         """What the next forward is over.
 
         Args:
-            mask: [B, T, 1] in the activations' type, 1 at the tokens to edit and 0 at others; None
-                for all.
+            mask: [B, T, 1], 1 at the tokens to edit and 0 at others, in the type that `mask_type`
+                names; None for all.
             shares: [B, T, 1] float32, what a schedule leaves of the strength, or, where strength
                 is a target, of the change; None for all.
         """
-        self.mask, self.dose = mask, self.strength
+        self.mask, self.dose, self.share = mask, self.strength, None
         if shares is None:
             return
-        if self.operator.constant or self.operator.target is not None:
+        if self.operator.constant:
             self.mask = (shares if mask is None else mask * shares).to(self.dtype)
+        elif self.operator.target is not None:
+            self.share = shares
         else:
             self.dose = self.strength * shares
 
     def apply(self, hidden: Tensor) -> Tensor:
         """The edited activation [B, T, D]."""
-        delta = self.constant
-        if delta is None:
-            wide = hidden.to(self._wide)
-            delta = self.operator.delta(wide, self.direction, self.dose).to(hidden.dtype)
+        edited = self._moved(hidden) if self.constant is None else self._shifted(hidden)
+        return rescaled(edited, hidden) if self.norm_preserving else edited
+
+    def _shifted(self, hidden: Tensor) -> Tensor:
+        """With the constant added. It is finite (see `check_dose`), so 0 times it changes nothing
+        and one operation does."""
+        assert self.constant is not None
         weight = self.mask
         if self.gate is not None:
-            is_open = self.gate.open.to(hidden.device)
+            is_open = self.gate.weight.to(hidden.device)
             weight = is_open if weight is None else weight * is_open
-        edited = hidden + delta if weight is None else torch.addcmul(hidden, weight, delta)
-        return rescaled(edited, hidden) if self.norm_preserving else edited
+        if weight is None:
+            return hidden + self.constant
+        return torch.addcmul(hidden, weight, self.constant)
+
+    def _moved(self, hidden: Tensor) -> Tensor:
+        """With the operator's change. It may leave the type's range, and 0 times infinity is NaN:
+        what is not to be edited is put back rather than weighed."""
+        delta = self.operator.delta(hidden.to(self._wide), self.direction, self.dose)
+        if self.share is not None:
+            delta = delta * self.share
+        edited = hidden + delta.to(hidden.dtype)
+        chosen = self.mask
+        if self.gate is not None:
+            is_open = self.gate.open.to(hidden.device)
+            chosen = is_open if chosen is None else chosen & is_open
+        return edited if chosen is None else torch.where(chosen, edited, hidden)
 
 
 def steps_of(
@@ -154,6 +180,7 @@ def _step(
     directions = torch.zeros(plans, max(map(len, found.values())), student.d_model)
     strengths = torch.zeros(plans, 1, 1)
     for number, edit in edits.items():
+        check_dose(edit, layer, found[number], student.dtype)
         scale = edit.vector.residual_norms[layer] if operator.in_residual_norms else 1.0
         directions[number, : len(found[number])] = found[number]
         strengths[number] = edit.strength * scale

@@ -12,8 +12,8 @@ from selfsteer.steering.capture import Reduce
 from selfsteer.steering.datasets import ContrastiveDataset
 from selfsteer.steering.extraction.activations import ContrastiveActivations, capture_pairs
 from selfsteer.steering.extraction.design import Design
-from selfsteer.steering.extraction.moments import ContrastiveMoments
-from selfsteer.steering.extraction.registry import extract
+from selfsteer.steering.extraction.moments import ContrastiveMoments, capture_pair_moments
+from selfsteer.steering.extraction.registry import OF_MEANS, extract
 from selfsteer.steering.model import Student
 from selfsteer.steering.vectors import SteeringVector
 
@@ -24,7 +24,7 @@ def extract_vector(
     *,
     method: str = "mean_difference",
     selector: str = "response",
-    reduce: Reduce = "mean",
+    reduce: Reduce | None = "mean",
     layers: Sequence[int] | None = None,
     activations: ContrastiveActivations | ContrastiveMoments | None = None,
     design: Design | None = None,
@@ -34,11 +34,14 @@ def extract_vector(
     Args:
         method: a name of :func:`selfsteer.steering.extraction.registry.methods`.
         selector: which tokens; see :mod:`selfsteer.steering.selectors`.
-        reduce: the mean of the selected tokens of a text, or the last of them.
+        reduce: the mean of the selected tokens of a text, or the last of them; None: every selected
+            token counts once, for the methods that can do with moments.
         layers: layer numbers; None for all blocks.
         activations: what :func:`capture_pairs` gave for the same dataset, selector, reduce and
             layers, so that several methods share one pass, or (for methods that need no more)
-            the moments that :func:`capture_pair_moments` gave; None to capture here.
+            the moments that :func:`capture_pair_moments` gave for the same and, where every token
+            is to count once, ``reduce=None``; None to capture here. A method that needs no more
+            than the means of the two sides keeps nothing of a single text then.
         design: for a factorial method, what else differs between the texts, all positive ones
             first.
 
@@ -46,12 +49,11 @@ def extract_vector(
         SelectorError: a text has no selected token.
         StudentError: a layer does not exist.
         DatasetError: activations that are NaN or infinite, or a design that does not fit.
-        VectorError: the method is unknown, or the two sides give the same activations everywhere.
+        VectorError: the method is unknown or needs activations of each text, or the two sides give
+            the same activations everywhere.
     """
     if activations is None:
-        activations = capture_pairs(
-            student, dataset, selector=selector, reduce=reduce, layers=layers
-        )
+        activations = _read(student, dataset, method, selector, reduce, layers, design)
     return to_vector(
         extract(method, activations, design),
         activations,
@@ -59,17 +61,39 @@ def extract_vector(
         dataset,
         method=method,
         selector=selector,
-        notes=_sample(activations, reduce) | _described(design),
+        notes=_sample(activations, len(dataset.pairs), reduce) | _described(design),
     )
 
 
+def _read(
+    student: Student,
+    dataset: ContrastiveDataset,
+    method: str,
+    selector: str,
+    reduce: Reduce | None,
+    layers: Sequence[int] | None,
+    design: Design | None,
+) -> ContrastiveActivations | ContrastiveMoments:
+    """As much of the texts as the method needs."""
+    if reduce is None or (method in OF_MEANS and design is None):
+        return capture_pair_moments(
+            student,
+            dataset,
+            selector=selector,
+            layers=layers,
+            reduce=reduce,
+            second=method not in OF_MEANS,
+        )
+    return capture_pairs(student, dataset, selector=selector, reduce=reduce, layers=layers)
+
+
 def _sample(
-    activations: ContrastiveActivations | ContrastiveMoments, reduce: Reduce
+    activations: ContrastiveActivations | ContrastiveMoments, pairs: int, reduce: Reduce | None
 ) -> dict[str, Any]:
     """What a direction was averaged over."""
-    if isinstance(activations, ContrastiveMoments):
-        return {"tokens": activations.n_tokens}
-    return {"reduce": reduce, "pairs": activations.n_pairs}
+    if isinstance(activations, ContrastiveMoments) and reduce is None:
+        return {"tokens": activations.n}
+    return {"reduce": reduce, "pairs": pairs}
 
 
 def _described(design: Design | None) -> dict[str, Any]:

@@ -1,9 +1,8 @@
 """Both sides of a contrast as running moments: extraction in memory that does not grow with texts.
 
 Some methods need no more than the mean of each side, or its mean and second moment. They can then
-read any number of texts: nothing is kept per text. Every selected token counts the same here,
-whereas :class:`ContrastiveActivations` counts every text the same; with a selector that takes one
-token of each text the two are alike.
+read any number of texts: nothing is kept per text. Either every text counts the same, as in
+:class:`ContrastiveActivations`, or every selected token does.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 from selfsteer.errors import DatasetError, VectorError
-from selfsteer.steering.capture import Moments, capture_moments
+from selfsteer.steering.capture import Moments, Reduce, capture_group_moments
 from selfsteer.steering.datasets import ContrastiveDataset
 from selfsteer.steering.extraction.components import along
 from selfsteer.steering.extraction.lda import whiten_by
@@ -57,13 +56,13 @@ class ContrastiveMoments:
         return self.positive.layers
 
     @property
-    def n_tokens(self) -> int:
-        """The number of tokens of both sides."""
+    def n(self) -> int:
+        """The number of tokens of both sides, or of texts."""
         return self.positive.n + self.negative.n
 
     @property
     def residual_norms(self) -> Tensor:
-        """``[L]``, the mean L2 norm of a token over both sides, every side counting the same."""
+        """``[L]``, the mean L2 norm over both sides, every side counting the same."""
         return (self.positive.norm + self.negative.norm) / 2
 
     def shift(self) -> Tensor:
@@ -77,13 +76,16 @@ def capture_pair_moments(
     *,
     selector: str | Selector = "response",
     layers: Sequence[int] | None = None,
+    reduce: Reduce | None = None,
     second: bool = False,
 ) -> ContrastiveMoments:
-    """Read both sides of a dataset into their moments.
+    """Read both sides of a dataset into their moments, in one pass.
 
     Args:
         selector: which tokens; see :mod:`selfsteer.steering.selectors`.
         layers: layer numbers; None for all blocks.
+        reduce: every text counts once, by the mean of its selected tokens or the last of them;
+            None: every selected token counts once.
         second: also the second moments, d_model squared values a layer, which `lda` needs.
 
     Raises:
@@ -91,11 +93,10 @@ def capture_pair_moments(
         StudentError: a layer does not exist.
         DatasetError: activations that are NaN or infinite.
     """
-    sides = (
-        capture_moments(student, examples, layers, selector, second)
-        for examples in (dataset.positives, dataset.negatives)
+    sides = (dataset.positives, dataset.negatives)
+    return ContrastiveMoments(
+        *capture_group_moments(student, sides, layers, selector, reduce=reduce, second=second)
     )
-    return ContrastiveMoments(*sides)
 
 
 def mean_difference_of_moments(moments: ContrastiveMoments) -> Tensor:
@@ -104,7 +105,7 @@ def mean_difference_of_moments(moments: ContrastiveMoments) -> Tensor:
 
 
 def lda_of_moments(moments: ContrastiveMoments) -> Tensor:
-    """``[L, D]``, as :func:`selfsteer.steering.extraction.lda.lda`, with tokens as the sample.
+    """``[L, D]``, as :func:`selfsteer.steering.extraction.lda.lda`, from the sample's moments.
 
     Raises:
         VectorError: there are no second moments, or they do not hold enough digits.
@@ -119,6 +120,6 @@ def lda_of_moments(moments: ContrastiveMoments) -> Tensor:
         within = side.n * (side.second.double() - mean[:, :, None] * mean[:, None, :])
         scatter = within if scatter is None else scatter + within
     assert scatter is not None, "there are two sides"
-    degrees = max(moments.n_tokens - 2, 1)
+    degrees = max(moments.n - 2, 1)
     shift = moments.shift()
     return along(whiten_by(shift, scatter / degrees, degrees), shift)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from selfsteer.errors import DatasetError, PlanError, SelectorError
+from selfsteer.errors import DatasetError, PlanError, SelectorError, VectorError
 from selfsteer.steering import forward
 from selfsteer.steering.batching import Batch, buckets, pad
 from selfsteer.steering.capture import capture
@@ -44,6 +44,7 @@ def optimise_vector(
     bound: float = 1.0,
     steps: int = 40,
     token_budget: int = 4096,
+    weights: Sequence[float] | None = None,
 ) -> SteeringVector:
     """The vector at one layer that best promotes and suppresses completions, within a bound.
 
@@ -60,9 +61,11 @@ def optimise_vector(
         bound: greatest length, in residual norms of the layer.
         steps: of gradient descent (Adam).
         token_budget: tokens per forward, pads included.
+        weights: what each token of an example counts, promoted ones first; None for all alike.
 
     Raises:
-        DatasetError: no examples, or one without a completion.
+        DatasetError: no examples, one without a completion, or weights that are not one positive
+            number for each.
         PlanError: a bound or a number of steps that is not positive and finite.
         SelectorError: the selector matches no token of an example.
         StudentError: the layer does not exist.
@@ -71,8 +74,11 @@ def optimise_vector(
     if not 0 < bound < math.inf or steps < 1:
         raise PlanError(f"bound is {bound} and steps is {steps}; both must be above 0 and finite.")
     student.check_layer(layer)
-    batches = _batches(student, promote, suppress, parse(selector), token_budget)
     examples = [*promote, *suppress]
+    counts = [1.0] * len(examples) if weights is None else list(weights)
+    if len(counts) != len(examples) or not all(0 < weight < math.inf for weight in counts):
+        raise DatasetError("Weights are one positive number for each example, or none at all.")
+    batches = _batches(student, promote, suppress, parse(selector), token_budget, counts)
     norm = float(capture(student, examples, [layer], selector).norms.mean())
     unit = torch.zeros(student.d_model, device=student.device, requires_grad=True)
     rate = bound / (_STEPS_TO_BOUND * math.sqrt(student.d_model))
@@ -84,6 +90,11 @@ def optimise_vector(
         descent.step()
         with torch.no_grad():
             unit *= min(1.0, bound / max(float(unit.norm()), 1e-12))
+    if not unit.any():
+        raise VectorError(
+            f"Nothing that is added at layer {layer} to the tokens of {selector!r} changes how "
+            "likely the completions are; select tokens before those that are to be said."
+        )
     with torch.no_grad():
         losses.append(sum(float(_loss(student, layer, b, unit, norm)) for b in batches))
     return SteeringVector(
@@ -125,6 +136,7 @@ def _batches(
     suppress: Sequence[Example | Encoded],
     selector: Selector,
     token_budget: int,
+    weights: Sequence[float],
 ) -> list[_Work]:
     rows = [
         example if isinstance(example, Encoded) else encode(student, example)
@@ -139,10 +151,12 @@ def _batches(
     for number, mask in enumerate(masks):
         if not mask.any():
             raise SelectorError(f"Selector '{selector}' matches no token of example {number}.")
-    share = 1.0 / sum(replies)
+    total = sum(weight * reply for weight, reply in zip(weights, replies, strict=True))
+    shares = [weight / total for weight in weights]
+    lengths = [len(row.ids) for row in rows]
     return [
-        _work(student, rows, masks, chosen, len(promote), share)
-        for chosen in buckets([len(row.ids) for row in rows], token_budget)
+        _work(student, rows, masks, chosen, len(promote), shares)
+        for chosen in buckets(lengths, token_budget, one_length=student.recurrent)
     ]
 
 
@@ -152,7 +166,7 @@ def _work(
     masks: Sequence[np.ndarray[Any, Any]],
     chosen: Sequence[int],
     promoted: int,
-    share: float,
+    shares: Sequence[float],
 ) -> _Work:
     batch = pad([rows[i].ids for i in chosen], student.pad_id, "left", student.device)
     width = batch.ids.shape[1]
@@ -161,7 +175,7 @@ def _work(
     weights = torch.zeros(2, len(chosen), max(replies))
     for place, (i, reply) in enumerate(zip(chosen, replies, strict=True)):
         steered[place, width - len(rows[i].ids) :, 0] = torch.from_numpy(masks[i])
-        weights[int(i >= promoted), place, -reply:] = share
+        weights[int(i >= promoted), place, -reply:] = shares[i]
     on = student.device
     return _Work(batch, steered.to(on), weights[0].to(on), weights[1].to(on))
 

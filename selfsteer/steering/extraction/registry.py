@@ -9,7 +9,7 @@ asked for, and its name never hides a built-in method.
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 
 import torch
 from torch import Tensor
@@ -27,6 +27,7 @@ from selfsteer.steering.extraction.moments import (
     mean_difference_of_moments,
 )
 from selfsteer.steering.extraction.pca import pca, spherical_pca, uncentred_pca
+from selfsteer.steering.extraction.plug_ins import load_function
 from selfsteer.steering.extraction.ridge import ridge, ridge_shift
 
 ENTRY_POINT_GROUP = "selfsteer.extraction"
@@ -50,6 +51,9 @@ _METHODS: dict[str, Method] = {
 _WITH_DESIGN: dict[str, Callable[[ContrastiveActivations, Design], Tensor]] = {
     "factorial": factorial,
 }
+
+# Methods that need the means of the two sides and nothing else.
+OF_MEANS = frozenset({"mean_difference"})
 
 _OF_MOMENTS: dict[str, Callable[[ContrastiveMoments], Tensor]] = {
     "mean_difference": mean_difference_of_moments,
@@ -145,27 +149,6 @@ def _find(name: str) -> Method:
     if name in _METHODS:
         return _METHODS[name]
     for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        return _load(entry)
+        method: Method = load_function(entry, "Extraction method", "activations to directions")
+        return method
     raise VectorError(f"Unknown extraction method {name!r}; known are {', '.join(methods())}.")
-
-
-def _load(entry: EntryPoint) -> Method:
-    named = f"Extraction method {entry.name!r} is installed by {_package(entry)}, but "
-    try:
-        method = entry.load()
-    except Exception as error:  # importing somebody's module may raise anything
-        raise VectorError(
-            f"{named}its entry point {entry.value!r} cannot be imported "
-            f"({type(error).__name__}: {error})."
-        ) from error
-    if not callable(method):
-        raise VectorError(
-            f"{named}its entry point {entry.value!r} is of type {type(method).__name__}; it "
-            "should be a function from activations to directions."
-        )
-    found: Method = method
-    return found
-
-
-def _package(entry: EntryPoint) -> str:
-    return "a package" if entry.dist is None else f"package {entry.dist.name!r}"

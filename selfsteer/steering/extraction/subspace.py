@@ -9,12 +9,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -22,10 +22,14 @@ from torch import Tensor
 from selfsteer.errors import DatasetError, PlanError, VectorError
 from selfsteer.steering.extraction.activations import ContrastiveActivations
 from selfsteer.steering.extraction.components import right_singular_vectors
+from selfsteer.steering.formats.foreign import read_bounded
+from selfsteer.steering.formats.native import write_atomically
+from selfsteer.steering.formats.parts import PartsHeader, content_id, decode_parts, encode_parts
 from selfsteer.steering.plan import Edit, Plan
 from selfsteer.steering.vectors import SteeringVector
 
 _FLAT = 1e-7  # of the largest singular value; what float32 activations can tell from nothing
+_FORMAT: Literal["selfsteer.subspace"] = "selfsteer.subspace"
 _ROUNDING = 1e-5  # float32 products of rows of length 1, with room for widths of 10,000
 
 
@@ -67,7 +71,7 @@ class Subspace:
         object.__setattr__(self, "bases", bases)
         try:
             notes = json.loads(json.dumps(dict(self.notes), allow_nan=False))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise VectorError(f"The notes of a subspace must be JSON ({error}).") from error
         object.__setattr__(self, "notes", notes)
 
@@ -91,10 +95,7 @@ class Subspace:
         """First 16 hex digits of the sha256 over the provenance and the numbers."""
         provenance = [self.method, self.selector, self.concept, self.dataset_id]
         record = [*provenance, self.student_fingerprint, list(self.layers), self.notes]
-        digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
-        for basis in self.bases.values():
-            digest.update(basis.numpy().astype("<f4").tobytes())
-        return digest.hexdigest()[:16]
+        return content_id(record, self.bases.values())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Subspace) and self.id == other.id
@@ -115,6 +116,53 @@ class Subspace:
         basis = self.bases[layer].to(activation)
         projected: Tensor = (activation @ basis.T) @ basis
         return projected
+
+    def to_bytes(self) -> bytes:
+        """The subspace as one safetensors file; the same subspace gives the same bytes."""
+        header = PartsHeader(
+            format=_FORMAT,
+            id=self.id,
+            method=self.method,
+            selector=self.selector,
+            concept=self.concept,
+            dataset_id=self.dataset_id,
+            student_fingerprint=self.student_fingerprint,
+            notes=dict(self.notes),
+        )
+        return encode_parts(header, {"basis": self.bases})
+
+    @classmethod
+    def from_bytes(cls, data: bytes, source: str = "The subspace") -> Subspace:
+        """Read :meth:`to_bytes` and verify the id.
+
+        Raises:
+            VectorError: not a subspace of ours, a newer schema, truncated, or damaged.
+        """
+        header, parts = decode_parts(data, _FORMAT, {"basis": torch.float32}, source)
+        try:
+            subspace = cls(parts["basis"], **header.provenance)
+        except VectorError as error:
+            raise VectorError(f"{source} cannot be used: {error}") from error
+        if subspace.id != header.id:
+            raise VectorError(f"{source} is damaged: its content is not what its id says.")
+        return subspace
+
+    def save(self, path: str | Path) -> None:
+        """Write the subspace to ``path``, whole or not at all.
+
+        Raises:
+            VectorError: the file cannot be written.
+        """
+        write_atomically(Path(path), self.to_bytes())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Subspace:
+        """Read a subspace that :meth:`save` wrote.
+
+        Raises:
+            VectorError: the file cannot be read, or :meth:`from_bytes` refuses it.
+        """
+        return cls.from_bytes(read_bounded(Path(path)), str(path))
 
 
 def subspace_ablation(
@@ -236,6 +284,11 @@ def _check(bases: Mapping[int, Tensor]) -> None:
             raise VectorError(
                 f"The basis at layer {layer} has shape {list(basis.shape)}; every layer should "
                 "have the same [k, d_model]."
+            )
+        if len(basis) > basis.shape[1]:
+            raise VectorError(
+                f"The basis at layer {layer} has {len(basis)} rows of width {basis.shape[1]}, of "
+                "which not all can be orthonormal."
             )
         products = basis.double() @ basis.double().T
         eye = torch.eye(len(basis), dtype=torch.float64)

@@ -6,6 +6,7 @@
 | gguf | yes | yes | control vectors of llama.cpp and repeng |
 | steering-vectors | yes | no | its object, or the fields of it, from `torch.save` |
 | persona-vectors | yes | no | one tensor, a row for each hidden state, from `torch.save` |
+| aisteer360 | yes | no | its `.svec`, JSON with one direction for each layer |
 | easysteer | no | yes | a JSON spec, and a GGUF control vector beside it |
 """
 
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from selfsteer.errors import VectorError
 from selfsteer.steering.capture import capture
+from selfsteer.steering.formats.aisteer360 import decode_aisteer360
 from selfsteer.steering.formats.coefficients import as_added
 from selfsteer.steering.formats.control_vector import (
     FIRST_LAYER,
@@ -28,7 +30,7 @@ from selfsteer.steering.formats.control_vector import (
     encode_control_vector,
 )
 from selfsteer.steering.formats.easysteer import steering_spec
-from selfsteer.steering.formats.foreign import Foreign, FormatWarning, read_bounded
+from selfsteer.steering.formats.foreign import Foreign, FormatWarning, read_bounded, shown
 from selfsteer.steering.formats.native import write_atomically
 from selfsteer.steering.formats.persona_vectors import decode_persona_vectors
 from selfsteer.steering.formats.steering_vectors import CLASSES, decode_steering_vectors
@@ -41,6 +43,7 @@ _READERS: dict[str, Callable[[bytes, str, int], Foreign]] = {
     "gguf": lambda data, source, _: decode_control_vector(data, source),
     "steering-vectors": decode_steering_vectors,
     "persona-vectors": decode_persona_vectors,
+    "aisteer360": lambda data, source, _: decode_aisteer360(data, source),
 }
 NATIVE = "selfsteer"
 READABLE = (NATIVE, *_READERS)
@@ -78,7 +81,8 @@ def import_vector(
 
     Raises:
         VectorError: an unknown format, a file that is damaged or unfit for the student, or residual
-            norms that lack a layer. A file of our own must be this student's.
+            norms that lack a layer. A file of our own must be this student's, and says its concept
+            and residual norms itself: another one of either is refused.
     """
     path = Path(path)
     data = read_bounded(path)
@@ -86,6 +90,7 @@ def import_vector(
     if format == NATIVE:
         vector = SteeringVector.from_bytes(data, str(path))
         vector.check_student(student)
+        _check_said(vector, concept, residual_norms, str(path))
         return vector
     if format not in _READERS:
         raise VectorError(
@@ -113,6 +118,25 @@ def import_vector(
     )
 
 
+def _check_said(
+    vector: SteeringVector,
+    concept: str | None,
+    residual_norms: Mapping[int, float] | None,
+    source: str,
+) -> None:
+    """Refuse to call a vector of ours something else: its id covers what it says of itself."""
+    if concept is not None and concept != vector.concept:
+        raise VectorError(
+            f"{source} is a vector of our own, for the concept {shown(vector.concept)}, which is "
+            "part of its id; leave the concept out."
+        )
+    if residual_norms is not None and dict(residual_norms) != vector.residual_norms:
+        raise VectorError(
+            f"{source} is a vector of our own, whose residual norms are part of its id; leave them "
+            "out."
+        )
+
+
 def detect_format(data: bytes, source: str) -> str:
     """One of `READABLE`, by the first bytes and, in files of `torch.save`, by what they hold.
 
@@ -124,8 +148,11 @@ def detect_format(data: bytes, source: str) -> str:
     if data[:2] == b"PK":
         loaded = load_torch_file(data, source, CLASSES)
         return "persona-vectors" if isinstance(loaded, Tensor) else "steering-vectors"
-    if data[8:9] == b"{":
+    # The length before the header of safetensors ends in zeros, which text never holds.
+    if data[8:9] == b"{" and 0 in data[:8]:
         return NATIVE
+    if data[:64].lstrip().startswith(b"{"):
+        return "aisteer360"
     raise VectorError(
         f"{source} is in no format that can be read; these are {', '.join(READABLE)}."
     )

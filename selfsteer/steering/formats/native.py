@@ -29,7 +29,7 @@ from selfsteer.errors import VectorError
 
 SCHEMA_VERSION = 1
 LAYER_MEANING = "layer k: output of decoder block k, counted from 0; -1: the embedding output"
-_METADATA_KEY = "selfsteer"
+METADATA_KEY = "selfsteer"
 _TENSOR_PREFIX = "direction."
 _TENSOR_NAME = re.compile(re.escape(_TENSOR_PREFIX) + r"(-1|[0-9]{1,6})")
 
@@ -59,7 +59,7 @@ def encode(header: VectorHeader, directions: Mapping[int, Tensor]) -> bytes:
     # As arrays: for tensors safetensors looks for shared storage, which takes longer than the rest.
     arrays = {f"{_TENSOR_PREFIX}{layer}": value.numpy() for layer, value in directions.items()}
     text = json.dumps(header.model_dump(mode="json"), sort_keys=True, allow_nan=False)
-    return save(arrays, metadata={_METADATA_KEY: text})
+    return save(arrays, metadata={METADATA_KEY: text})
 
 
 def decode(data: bytes, source: str = "vector") -> tuple[VectorHeader, dict[int, Tensor]]:
@@ -74,12 +74,7 @@ def decode(data: bytes, source: str = "vector") -> tuple[VectorHeader, dict[int,
             schema, or with tensors that do not fit the header.
     """
     header = _read_header(data, source)
-    try:
-        tensors = load(data)
-    except (SafetensorError, KeyError, ValueError, RuntimeError, OverflowError) as error:
-        raise VectorError(
-            f"{source} is truncated or damaged: its tensors cannot be read ({error})."
-        ) from error
+    tensors = read_tensors(data, source)
     directions: dict[int, Tensor] = {}
     for name, tensor in tensors.items():
         match = _TENSOR_NAME.fullmatch(name)
@@ -106,14 +101,33 @@ def decode_direction(data: bytes, layer: int, source: str = "vector") -> Tensor:
         raise VectorError(f"{source} has no readable direction at layer {layer}.") from error
 
 
-def _read_header(data: bytes, source: str) -> VectorHeader:
+def read_tensors(data: bytes, source: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, by name.
+
+    Raises:
+        VectorError: the file is truncated or damaged.
+    """
+    try:
+        return load(data)
+    except (SafetensorError, KeyError, ValueError, RuntimeError, OverflowError) as error:
+        raise VectorError(
+            f"{source} is truncated or damaged: its tensors cannot be read ({error})."
+        ) from error
+
+
+def read_metadata(data: bytes, source: str) -> Any:
+    """Our header in a safetensors file, as the JSON value that it is.
+
+    Raises:
+        VectorError: not a safetensors file, without a header of ours, or of a newer schema.
+    """
     metadata = _safetensors_metadata(data, source)
     try:
-        raw = json.loads(metadata[_METADATA_KEY])
+        raw = json.loads(metadata[METADATA_KEY])
     except (KeyError, TypeError, ValueError, RecursionError):
         raise VectorError(
             f"{source} is a safetensors file but not a selfsteer vector: it has no readable "
-            f"'{_METADATA_KEY}' header."
+            f"'{METADATA_KEY}' header."
         ) from None
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
@@ -121,6 +135,11 @@ def _read_header(data: bytes, source: str) -> VectorHeader:
             f"{source} was written with schema version {version} by a newer selfsteer; this one "
             f"reads up to version {SCHEMA_VERSION}, so upgrade it."
         )
+    return raw
+
+
+def _read_header(data: bytes, source: str) -> VectorHeader:
+    raw = read_metadata(data, source)
     try:
         return VectorHeader.model_validate(raw)
     except ValidationError as error:

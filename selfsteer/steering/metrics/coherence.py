@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from selfsteer.errors import StudentError
+from selfsteer.steering.encoding import Encoded, encode
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example, Prompt
 from selfsteer.steering.scoring import completion_logprobs
@@ -35,15 +37,27 @@ def log_likelihoods(
 ) -> list[LogLikelihood]:
     """For each reply, its log-likelihood under the unsteered student after its prompt.
 
-    A reply of nothing but white space counts as one without tokens.
+    A reply of nothing but white space counts as one without tokens. One that the student's context
+    has no room for behind this prompt counts as far as there is room.
+
+    Raises:
+        StudentError: a prompt that fills the context by itself.
     """
     spoken = [i for i, reply in enumerate(replies) if reply.strip()]
-    examples = [Example(prompt=prompts[i], completion=replies[i]) for i in spoken]
+    rows = [_in_context(student, prompts[i], replies[i]) for i in spoken]
     result = [LogLikelihood(0.0, 0)] * len(replies)
-    for i, logprobs in zip(spoken, completion_logprobs(student, examples), strict=True):
+    for i, logprobs in zip(spoken, completion_logprobs(student, rows), strict=True):
         total, lowest = float(logprobs.double().sum()), float(logprobs.min())
         result[i] = LogLikelihood(total, len(logprobs), lowest)
     return result
+
+
+def _in_context(student: Student, prompt: Prompt, reply: str) -> Encoded:
+    row = encode(student, Example(prompt=prompt, completion=reply))
+    if student.context_length is None or row.prompt_length >= student.context_length:
+        return row  # what is too long without the reply is not for us to shorten
+    stop = student.context_length
+    return replace(row, ids=row.ids[:stop], roles=row.roles[:stop], special=row.special[:stop])
 
 
 def ratio_of_perplexities(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 _INDICES_AT_ONCE = 2_000_000  # bounds the memory of a bootstrap to some tens of megabytes
 
@@ -51,15 +52,36 @@ def bootstrap_mean(
     if not values:
         raise ValueError("a bootstrap needs one value or more")
     data = torch.tensor(values, dtype=torch.float64)
+    return bootstrap(
+        len(values),
+        lambda picks: data[picks].mean(1),
+        seed=seed,
+        confidence=confidence,
+        resamples=resamples,
+    )
+
+
+def bootstrap(
+    n: int,
+    figure: Callable[[Tensor], Tensor],
+    *,
+    seed: int = 0,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+) -> Interval:
+    """The percentile bootstrap interval of any figure of n independent units.
+
+    Args:
+        figure: from which units are drawn, [B, n] indices, to the figure of each drawing, [B].
+    """
     generator = torch.Generator().manual_seed(seed)
-    n = len(values)
     at_once = max(1, _INDICES_AT_ONCE // n)
-    means = torch.cat(
+    drawn = torch.cat(
         [
-            data[torch.randint(n, (min(at_once, resamples - done), n), generator=generator)].mean(1)
+            figure(torch.randint(n, (min(at_once, resamples - done), n), generator=generator))
             for done in range(0, resamples, at_once)
         ]
     )
     tail = (1 - confidence) / 2
-    ends = torch.quantile(means, torch.tensor([tail, 1 - tail], dtype=torch.float64))
+    ends = torch.quantile(drawn, torch.tensor([tail, 1 - tail], dtype=torch.float64))
     return Interval(float(ends[0]), float(ends[1]))

@@ -80,6 +80,7 @@ def retention(
         [Plan.none()] * n + [plan] * n,
         max_new_tokens=max_new_tokens,
         temperature=0,
+        overflow="end",
     )
     right = [is_right(item, reply.text) for item, reply in zip([*items] * 2, replies, strict=True)]
     base, steered = sum(right[:n]), sum(right[n:])

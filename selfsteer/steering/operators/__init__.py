@@ -5,6 +5,7 @@ from __future__ import annotations
 from selfsteer.steering.operators.ablate import ABLATE
 from selfsteer.steering.operators.add import ADD
 from selfsteer.steering.operators.clamp import CEILING, CLAMP, FLOOR
+from selfsteer.steering.operators.erase import ERASE
 from selfsteer.steering.operators.operator import Operator
 from selfsteer.steering.operators.plane import ROTATE_IN_PLANE, ROTATE_IN_PLANE_TO
 from selfsteer.steering.operators.rotate import ROTATE, ROTATE_TO
@@ -25,5 +26,6 @@ OPERATORS: dict[str, Operator] = {
         ROTATE_IN_PLANE,
         ROTATE_IN_PLANE_TO,
         SWAP,
+        ERASE,
     )
 }

@@ -20,7 +20,7 @@ from selfsteer.steering.users.traits import trait_coordinates
 from selfsteer.steering.vectors import SteeringVector
 
 Derive = Callable[[History], SteeringVector]
-_EXAMINED = 50  # observations; leaving each out costs a derivation
+_EXAMINED = 50  # observations of a kind; leaving each out costs a derivation
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,15 @@ class Change:
     Attributes:
         cosine: of the two, or None where one is zero.
         length: of the newer one over the older one.
-        traits: how each coordinate changed.
+        traits: how each coordinate changed; empty where the older one was made with another map
+            of users, in whose coordinates it cannot be told.
+        method: of the older one.
     """
 
     cosine: float | None
     length: float
     traits: dict[str, float]
+    method: str
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def explain_user(
     Raises:
         DatasetError, VectorError: as deriving does.
     """
-    own = vector - known.encoder.population_vector() if _comparable(vector, known) else vector
+    own = _own(vector, known)
     plans = [user_plan(vector, dose)] * samples + [user_plan(-1.0 * vector, dose)] * samples
     said = say(student, plans, seed=seed)
     around = known.encoder.space.mean.float()
@@ -121,7 +124,7 @@ def explain_user(
 
 
 def influences(vector: SteeringVector, history: History, derive: Derive) -> list[Influence]:
-    """What each observation carries, by leaving it out; the newest 50 messages and all choices.
+    """What each observation carries, by leaving it out; the newest 50 of each kind.
 
     A user of one observation has no vector without it, and it carries everything.
     """
@@ -139,14 +142,23 @@ def influences(vector: SteeringVector, history: History, derive: Derive) -> list
 def _left_out(history: History) -> list[tuple[str, str, History]]:
     """For each observation its source, its words, and the history without it."""
     parts: list[tuple[str, str, History]] = []
-    for place in range(max(0, len(history.turns) - _EXAMINED), len(history.turns)):
+    for place in _newest(history.turns):
         turn = history.turns[place]
         rest = replace(history, turns=_without(history.turns, place))
         parts.append((turn.source, turn.words, rest))
-    for place, choice in enumerate(history.choices):
+    for place in _newest(history.choices):
+        choice = history.choices[place]
         rest = replace(history, choices=_without(history.choices, place))
         parts.append((choice.source, choice.chosen, rest))
+    for place in _newest(history.ratings):
+        rated = history.ratings[place]
+        rest = replace(history, ratings=_without(history.ratings, place))
+        parts.append((rated.source, f"{rated.rating:g}: {rated.reply}", rest))
     return parts
+
+
+def _newest(items: Sequence[object]) -> range:
+    return range(max(0, len(items) - _EXAMINED), len(items))
 
 
 def _without(items: Sequence, place: int) -> tuple:  # type: ignore[type-arg]
@@ -168,9 +180,15 @@ def _turned(vector: SteeringVector, other: SteeringVector) -> float:
     return 0.0 if cosine is None else 1 - cosine
 
 
-def _comparable(vector: SteeringVector, known: Known) -> bool:
-    """Whether the population's vector is a part of it: those that were learned have that origin."""
-    return vector.method in ("user_encoder", "user_traits")
+def _own(vector: SteeringVector, known: Known) -> SteeringVector:
+    """The vector less the population's where that is a part of it: in all that a map gives."""
+    if vector.method in ("user_encoder", "user_traits"):
+        return vector - known.encoder.population_vector()
+    return vector
+
+
+def _of_this_map(vector: SteeringVector, known: Known) -> bool:
+    return bool(vector.notes.get("encoder", known.encoder.id) == known.encoder.id)
 
 
 def _traits(own: SteeringVector, known: Known) -> dict[str, float]:
@@ -182,7 +200,9 @@ def _traits(own: SteeringVector, known: Known) -> dict[str, float]:
 
 
 def _change(before: SteeringVector, after: SteeringVector, known: Known) -> Change:
-    old, new = _traits(before, known), _traits(after, known)
+    # Both less what is added for everybody, which is none of the user's traits.
+    old = _traits(_own(before, known), known) if _of_this_map(before, known) else {}
+    new = _traits(_own(after, known), known)
     lengths = [
         sum(float(d.double().square().sum()) for d in v.directions.values()) ** 0.5
         for v in (before, after)
@@ -191,4 +211,5 @@ def _change(before: SteeringVector, after: SteeringVector, known: Known) -> Chan
         cosine=similarity(before, after),
         length=lengths[1] / lengths[0] if lengths[0] else float("inf"),
         traits={name: new[name] - old[name] for name in new if name in old},
+        method=before.method,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from selfsteer.errors import DatasetError
@@ -32,12 +32,19 @@ class Choice:
     Attributes:
         prompt: the conversation that both reply to.
         source: id of the observation that it comes from.
+        accepted: id of the other one, where the replies were observed apart.
     """
 
     prompt: tuple[Message, ...]
     chosen: str
     rejected: str
     source: str = ""
+    accepted: str = ""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The ids of all observations that it comes from."""
+        return tuple(name for name in (self.source, self.accepted) if name)
 
 
 @dataclass(frozen=True)
@@ -94,9 +101,46 @@ class History:
         """The number of observations."""
         return len(self.turns) + len(self.choices) + len(self.ratings)
 
+    @property
+    def sources(self) -> frozenset[str]:
+        """The ids of all observations that it comes from."""
+        named = {turn.source for turn in self.turns} | {rated.source for rated in self.ratings}
+        named -= {""}
+        return frozenset(named.union(*(choice.sources for choice in self.choices)))
+
     def latest(self, turns: int) -> History:
         """The same with the last ``turns`` messages only."""
         return replace(self, turns=self.turns[len(self.turns) - turns :] if turns else ())
+
+    def newest(self, most: int) -> History:
+        """The newest ``most`` of each kind."""
+        return History(self.turns[-most:], self.choices[-most:], self.ratings[-most:])
+
+    def halves(self) -> tuple[History, History]:
+        """The older half of each kind, and the newer one; the one in the middle is older."""
+        turns, choices, ratings = (
+            (len(kind) + 1) // 2 for kind in (self.turns, self.choices, self.ratings)
+        )
+        return (
+            History(self.turns[:turns], self.choices[:choices], self.ratings[:ratings]),
+            History(self.turns[turns:], self.choices[choices:], self.ratings[ratings:]),
+        )
+
+    def parted(self, sources: Collection[str]) -> tuple[History, History]:
+        """What comes from these observations, and what does not; the turns keep their context."""
+        known = frozenset(sources)
+        return (
+            History(
+                tuple(one for one in self.turns if one.source in known),
+                tuple(one for one in self.choices if known.intersection(one.sources)),
+                tuple(one for one in self.ratings if one.source in known),
+            ),
+            History(
+                tuple(one for one in self.turns if one.source not in known),
+                tuple(one for one in self.choices if not known.intersection(one.sources)),
+                tuple(one for one in self.ratings if one.source not in known),
+            ),
+        )
 
     def split(self, turns: int) -> tuple[History, History]:
         """The first ``turns`` messages to learn from, and the others to judge by.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -18,9 +17,10 @@ from selfsteer.errors import DatasetError
 from selfsteer.steering.encoding import Encoded, encode_turn
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan
-from selfsteer.steering.prompts import Example, Message, Prompt
+from selfsteer.steering.prompts import Message
 from selfsteer.steering.scoring import completion_logprobs
 from selfsteer.steering.users.history import History
+from selfsteer.steering.users.replies import reply_row
 
 TURN = "last + response"
 """What a user's plan edits: the token that leads to the words predicted, and the words."""
@@ -28,7 +28,10 @@ TURN = "last + response"
 
 @dataclass(frozen=True)
 class Condition:
-    """One way to tell the student of a user: a plan, messages that stand before, or both."""
+    """One way to tell the student of a user: a plan, messages that stand before, or both.
+
+    The oldest of the messages are left out where the student's context has no room for all.
+    """
 
     plan: Plan = field(default_factory=Plan.none)
     before: tuple[Message, ...] = ()
@@ -70,8 +73,13 @@ def fit_turns(
     for number, (user, several) in enumerate(zip(users, conditions, strict=True)):
         if not user.turns:
             raise DatasetError(f"User {number} has no message left to be judged by.")
+        # Most conditions are plans alone, and read the same rows.
+        read: dict[tuple[Message, ...], list[Encoded]] = {}
         for condition in several:
-            rows += [_row(student, condition, turn.words) for turn in user.turns]
+            if condition.before not in read:
+                told = [_row(student, condition, turn.words) for turn in user.turns]
+                read[condition.before] = told
+            rows += read[condition.before]
             plans += [condition.plan] * len(user.turns)
     scored = iter(completion_logprobs(student, rows, plans))
     return [
@@ -80,62 +88,61 @@ def fit_turns(
     ]
 
 
-def preference_accuracy(
-    student: Student, users: Sequence[History], conditions: Sequence[Condition]
-) -> list[float]:
-    """For each user the share of choices in which the condition raises the chosen reply more.
+def choice_scores(
+    student: Student, users: Sequence[History], conditions: Sequence[Sequence[Condition]]
+) -> list[list[list[float]]]:
+    """For each user, condition and choice: 1 where the condition raises the chosen reply more.
 
     A reply counts by what the condition adds to its log-probability, the implicit reward of
     Rafailov et al., "Direct preference optimization" (2023): what the student finds likely anyway
-    says nothing of the user. Where it adds nothing to either, the choice counts half.
+    says nothing of the user. Where it adds as much to both, the choice counts half.
 
     Raises:
         DatasetError: a user without choices.
     """
+    for number, user in enumerate(users):
+        if not user.choices:
+            raise DatasetError(f"User {number} has made no choice to be judged by.")
     replies = [
         [(c.prompt, text) for c in user.choices for text in (c.chosen, c.rejected)]
         for user in users
     ]
-    found = []
-    for number, rewards in enumerate(_rewards(student, replies, conditions)):
-        if not rewards:
-            raise DatasetError(f"User {number} has made no choice to be judged by.")
-        margins = [a - b for a, b in zip(rewards[::2], rewards[1::2], strict=True)]
-        found.append(fmean(0.5 if margin == 0 else float(margin > 0) for margin in margins))
-    return found
+    return [
+        [
+            [0.5 if a == b else float(a > b) for a, b in zip(told[::2], told[1::2], strict=True)]
+            for told in of_user
+        ]
+        for of_user in _rewards(student, replies, conditions)
+    ]
 
 
-def rating_correlation(
-    student: Student, users: Sequence[History], conditions: Sequence[Condition]
-) -> list[float]:
-    """For each user Spearman's rank correlation of ratings with what the condition adds to replies.
+def rating_rewards(
+    student: Student, users: Sequence[History], conditions: Sequence[Sequence[Condition]]
+) -> list[list[list[float]]]:
+    """For each user, condition and rated reply what the condition adds to the reply, in nats.
 
-    Zero where the condition adds the same to all.
+    How well it goes with the ratings is their `rank_correlation`.
 
     Raises:
         DatasetError: a user with fewer than two different ratings.
     """
-    replies = [[(r.prompt, r.reply) for r in user.ratings] for user in users]
-    found = []
-    rewarded = _rewards(student, replies, conditions)
-    for number, (user, rewards) in enumerate(zip(users, rewarded, strict=True)):
-        ratings = [rated.rating for rated in user.ratings]
-        if len(set(ratings)) < 2:
+    for number, user in enumerate(users):
+        if len({rated.rating for rated in user.ratings}) < 2:
             raise DatasetError(f"User {number} has no two different ratings to be judged by.")
-        found.append(rank_correlation(rewards, ratings))
-    return found
+    replies = [[(r.prompt, r.reply) for r in user.ratings] for user in users]
+    return _rewards(student, replies, conditions)
 
 
 def rank_correlation(left: Sequence[float], right: Sequence[float]) -> float:
     """Spearman's: Pearson's correlation of ranks, where equals share the mean of their ranks."""
-    ranks = torch.stack([_ranks(left), _ranks(right)])
+    ranks = torch.stack([ranked(left), ranked(right)])
     ranks -= ranks.mean(1, keepdim=True)
     lengths = ranks.norm(dim=1)
     return float(ranks[0] @ ranks[1] / lengths.prod()) if lengths.all() else 0.0
 
 
-def _ranks(values: Sequence[float]) -> Tensor:
-    """[N] float64 ranks from 0."""
+def ranked(values: Sequence[float]) -> Tensor:
+    """[N] float64 ranks from 0, equals with the mean of theirs."""
     data = torch.tensor(values, dtype=torch.float64)
     below = (data[None, :] < data[:, None]).sum(1)
     equal = (data[None, :] == data[:, None]).sum(1)
@@ -153,22 +160,36 @@ def _total(scores: Sequence[Tensor]) -> Fit:
 def _rewards(
     student: Student,
     replies: Sequence[Sequence[tuple[tuple[Message, ...], str]]],
-    conditions: Sequence[Condition],
-) -> list[list[float]]:
-    """What each user's condition adds to the log-probability of each reply, in nats."""
-    told: list[Example] = []
-    plain: list[Example] = []
+    conditions: Sequence[Sequence[Condition]],
+) -> list[list[list[float]]]:
+    """What each condition of a user adds to the log-probability of each reply, in nats.
+
+    Replies are read once with nothing known; to know nothing adds exactly nothing.
+    """
+    rows: list[Encoded] = []
     plans: list[Plan] = []
-    for several, condition in zip(replies, conditions, strict=True):
-        for prompt, reply in several:
-            told.append(Example(prompt=_told(condition.before, prompt), completion=reply))
-            plain.append(Example(prompt=Prompt(messages=prompt), completion=reply))
-            plans.append(condition.plan)
-    scores = completion_logprobs(student, told + plain, plans + [Plan.none()] * len(plain))
-    totals = [float(score.double().sum()) for score in scores]
-    added = iter([a - b for a, b in zip(totals, totals[len(told) :], strict=False)])
-    return [[next(added) for _ in several] for several in replies]
+    for several, of_user in zip(replies, conditions, strict=True):
+        read: dict[tuple[Message, ...], list[Encoded]] = {}
+        for condition in (NOTHING, *_telling(of_user)):
+            if condition.before not in read:
+                read[condition.before] = [
+                    reply_row(student, (*condition.before, *prompt), text)
+                    for prompt, text in several
+                ]
+            rows += read[condition.before]
+            plans += [condition.plan] * len(several)
+    scores = iter(completion_logprobs(student, rows, plans))
+    found = []
+    for several, of_user in zip(replies, conditions, strict=True):
+        plain, *others = (
+            [float(next(scores).double().sum()) for _ in several]
+            for _ in range(1 + len(_telling(of_user)))
+        )
+        added = iter([a - b for a, b in zip(told, plain, strict=True)] for told in others)
+        nothing = [0.0] * len(several)
+        found.append([nothing if one == NOTHING else next(added) for one in of_user])
+    return found
 
 
-def _told(before: tuple[Message, ...], prompt: tuple[Message, ...]) -> Prompt:
-    return Prompt(messages=(*before, *prompt))
+def _telling(conditions: Sequence[Condition]) -> list[Condition]:
+    return [condition for condition in conditions if condition != NOTHING]

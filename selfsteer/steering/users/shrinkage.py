@@ -50,6 +50,11 @@ def effective_count(weights: Tensor) -> float:
     return float(weights.sum().square() / weights.square().sum())
 
 
+def kept_share(count: float, half_known: float) -> float:
+    """How much of what ``count`` observations show is kept; half of it at ``half_known``."""
+    return count / (count + half_known)
+
+
 def components(values: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """The population's mean [D], and covariances [D, D] between and within its users.
 
@@ -138,6 +143,10 @@ class UserSpace:
         spread = float(share @ apart) * n / (n - 1)
         return ((n - 1) * spread + _PRIOR_MESSAGES) / (n - 1 + _PRIOR_MESSAGES)
 
+    def evidence(self, measured: Tensor, weights: Tensor) -> float:
+        """How many messages of the usual kind these are worth, by age and by how they agree."""
+        return effective_count(weights) / self.unrest(measured, weights)
+
     def guess(self, measured: Tensor, weights: Tensor) -> Tensor:
         """[R], the best linear guess of where the user is, from messages [n, R].
 
@@ -145,6 +154,6 @@ class UserSpace:
         spread's root, so that users differ by about 1 in every coordinate.
         """
         share = weights / weights.sum()
-        count = effective_count(weights) / self.unrest(measured, weights)
+        count = self.evidence(measured, weights)
         kept = self.spread / (self.spread + 1 / count)
         return kept * (share @ measured) / self.spread.clamp(min=1e-12).sqrt()

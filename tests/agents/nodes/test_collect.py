@@ -13,6 +13,7 @@ from selfsteer.agents.context import Context
 from selfsteer.agents.nodes.collect import MIN_PAIRS, _pair, collect
 from selfsteer.agents.state import LoopState
 from selfsteer.agents.types import ContrastiveSpec
+from selfsteer.memory.records import Round
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example, Prompt
@@ -91,6 +92,33 @@ def test_a_given_dataset_is_not_sampled_again(memory: Memory, context: Context) 
     again = collect({**state(("be a",), ("",)), "dataset_id": first["dataset_id"]}, context)
     kept = first["pairs"]["kept"]
     assert again == {"pairs": {"kept": kept, "sampled": kept}}
+
+
+def test_more_of_the_same_joins_what_was_kept(memory: Memory, context: Context) -> None:
+    """Data on other words begin anew."""
+    first = collect(state(("be a",), ("",)), context)
+    memory.runs.add_round(
+        Round(
+            run_id=context.run_id,
+            number=0,
+            dataset_id=first["dataset_id"],
+            vector_id=None,
+            decision="revise_data",
+            reason="more of it",
+            details={},
+        )
+    )
+    before = list(memory.get_dataset(str(first["dataset_id"])).pairs)
+    for positive, kept in ((("be a",), before), (("be b",), [])):
+        later: LoopState = {
+            **state(positive, ("",)),
+            "round": 1,
+            "history": [{"positive": ["be a"]}],
+        }
+        update = collect(later, context)
+        pairs = list(memory.get_dataset(str(update["dataset_id"])).pairs)
+        assert pairs[: len(kept)] == kept
+        assert len(pairs) == len(kept) + update["pairs"]["kept"]
 
 
 def answers(questions: Sequence[int], word: str) -> list[Example]:

@@ -52,6 +52,21 @@ def test_edits_and_regenerated_replies_are_choices(memory: Memory) -> None:
     assert [one.rating for one in found.ratings] == [2.0]
 
 
+def test_a_regenerated_reply_comes_from_both_observations(memory: Memory) -> None:
+    """Else a vector of both would be as shared as the one that was turned down."""
+    observed = stored(
+        memory,
+        Acceptance(**place(0, "shared"), prompt=ASKED, reply="e", accepted=False),
+        Acceptance(**place(1), prompt=ASKED, reply="f", accepted=True),
+        Preference(**place(2), prompt=ASKED, chosen="a", rejected="b"),
+    )
+    names = [one.id for one in observed]
+    found = history_of(observed)
+    assert [one.sources for one in found.choices] == [(names[0], names[1]), (names[2],)]
+    assert found.sources == set(names)
+    assert history_of(observed, shared_only=True).choices == ()
+
+
 def test_a_regenerated_reply_without_an_accepted_one_says_nothing(memory: Memory) -> None:
     reply = Acceptance(**place(0), prompt=ASKED, reply="e", accepted=False)
     assert history_of(stored(memory, reply)).choices == ()

@@ -30,7 +30,7 @@ def test_a_fresh_folder_is_in_order(cli: Cli) -> None:
     result = cli("doctor")
     assert result.exit_code == 0, result.stdout
     lines = result.stdout.splitlines()
-    assert len(lines) == 7
+    assert len(lines) == 8
     assert all(line.startswith("ok ") for line in lines)
 
 
@@ -47,7 +47,7 @@ def test_problems_are_named_and_the_rest_is_checked(cli: Cli, tmp_path: Path) ->
     result = cli("doctor")
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
-    assert [line.startswith("problem ") for line in lines] == [False] * 4 + [True] * 2 + [False]
+    assert [line.startswith("problem ") for line in lines] == [False] * 5 + [True] * 2 + [False]
 
 
 def test_a_damaged_page_is_found(cli: Cli, accepted: Run, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_a_file_is_observed_listed_and_shown(cli: Cli, file: Path) -> None:
     report = told(cli, "user", "observe", "anna", file, "--scope", "shared")
     assert report == {
         **{"user": "anna", "users": ["anna"], "lines": 2},
-        **{"added": 2, "skipped": 0, "extended": 0},
+        **{"added": 2, "skipped": 0, "extended": 0, "left_out": 0},
     }
     assert "0 observations added; of 2 lines 2 were known" in (
         cli("user", "observe", "anna", file, "--scope", "shared").stdout
@@ -61,6 +61,22 @@ def test_a_file_is_observed_listed_and_shown(cli: Cli, file: Path) -> None:
     shown = told(cli, "user", "show", "anna")
     assert (shown["counts"], shown["versions"]) == (listed["counts"], [])
     assert "1 messages, 1 ratings" in cli("user", "show", "anna").stdout
+
+
+def test_a_file_about_many_users_is_imported(cli: Cli, tmp_path: Path) -> None:
+    said = [{"role": "user", "content": "Hello."}, {"role": "tool", "content": "noon"}]
+    lines = [{"user": name, "messages": said} for name in ("anna", "bert")]
+    (tmp_path / "many").write_text("\n".join(map(json.dumps, lines)))
+    assert "about user 'bert'" in refused(cli, "user", "observe", "anna", "many")
+    report = told(cli, "user", "import", "many", "--scope", "shared")
+    assert (report["users"], report["added"], report["left_out"]) == (["anna", "bert"], 2, 2)
+    assert "2 calls of tools and answers left out" in (
+        cli("user", "import", "many", "--scope", "shared").stdout
+    )
+    assert [one["id"] for one in told(cli, "user", "list")["users"]] == ["anna", "bert"]
+    (tmp_path / "many").write_text(json.dumps({"messages": said}))
+    assert "does not say whose it is" in refused(cli, "user", "import", "many")
+    assert "no file at" in refused(cli, "user", "import", "none.jsonl")
 
 
 def test_what_is_shown_as_lines_is_read_again(cli: Cli, file: Path, tmp_path: Path) -> None:

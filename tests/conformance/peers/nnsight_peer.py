@@ -107,10 +107,19 @@ def swap(hidden: Tensor, vectors: list[Tensor], strength: float, norm: float) ->
     return hidden + strength * (target - source)
 
 
+def erase(hidden: Tensor, vectors: list[Tensor], strength: float, norm: float) -> Tensor:
+    """A part of what the second group sees, from the last one on, goes along the first group."""
+    half = len(vectors) // 2
+    taken, measuring = torch.stack(vectors[:half]), torch.stack(vectors[half : 2 * half])
+    projection = taken.T @ torch.linalg.inv(measuring @ taken.T) @ measuring
+    point = vectors[-1] if len(vectors) % 2 else 0.0
+    return hidden - strength * (hidden - point) @ projection.T
+
+
 FORMULAS = {
     f.__name__: f
     for f in (
-        *(add, ablate, clamp, floor, ceiling, swap),
+        *(add, ablate, clamp, floor, ceiling, swap, erase),
         *(rotate, rotate_to, rotate_in_plane, rotate_in_plane_to),
     )
 }

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from selfsteer.errors import UserError
-from selfsteer.memory import Memory, Round, Run
-from tests.memory.users.cast import FINGERPRINT, direction, give, says
+from selfsteer.memory import Memory, Remembered, Round, Run
+from selfsteer.memory.composing import compositions
+from selfsteer.steering.vectors import SteeringVector
+from tests.memory.users.cast import FINGERPRINT, OTHER, direction, give, says
 
 
 @pytest.fixture
@@ -78,6 +81,96 @@ def test_what_a_run_for_another_user_made(
     with pytest.raises(UserError, match="belongs to user 'bert'"):
         give(memory, "anna", made)
     assert give(memory, "bert", made, users["bert"][:1]).scope == "private"
+
+
+@pytest.fixture
+def met(memory: Memory) -> Callable[..., Remembered]:
+    """Remembers a plan that met a goal, for a user or for nobody."""
+
+    def put(
+        goal: str, *vectors: SteeringVector, user_id: str | None = None, **more: Any
+    ) -> Remembered:
+        run = memory.runs.start(
+            goal,
+            **{"student": "tiny", "fingerprint": FINGERPRINT, "controller": "self", "seed": 0},
+            settings={},
+            user_id=user_id,
+        )
+        memory.put_vectors(vectors)
+        return memory.remember(
+            *(run.id, vectors[0].id),
+            goal=goal,
+            plan={"edits": [{"vector": vector.id} for vector in vectors]},
+            scores={},
+            fingerprint=FINGERPRINT,
+            **more,
+        )
+
+    return put
+
+
+def asked_by(memory: Memory, user_id: str | None) -> str:
+    run = memory.runs.start(
+        "x",
+        **{"student": "tiny", "fingerprint": FINGERPRINT, "controller": "self", "seed": 0},
+        settings={},
+        user_id=user_id,
+    )
+    return run.id
+
+
+@pytest.mark.parametrize("place", ["itself", "a descendant", "one of two"])
+def test_a_plan_with_the_vector_of_a_user_is_recalled_for_that_user_only(
+    memory: Memory, users: dict[str, list[str]], met: Callable[..., Remembered], place: str
+) -> None:
+    """Also where the run that found it was for nobody, as an evolution from that vector is."""
+    annas, library = direction(1), direction(9)
+    give(memory, "anna", annas, users["anna"])
+    vectors = {
+        "itself": [annas],
+        "a descendant": [direction(3, parents=[library, direction(2, parents=[annas])])],
+        "one of two": [library, annas],
+    }[place]
+    memory.put_vectors([library, direction(2, parents=[annas])])
+    own = met("sound like zanzibar", *vectors)
+    met("sound grumpy", library)
+    for name, found in (("anna", [own]), ("bert", []), (None, [])):
+        asking = asked_by(memory, name)
+        for goal in ("Sound like Zanzibar!", "zanzibar today"):
+            hits = memory.recall(goal, FINGERPRINT, run_id=asking)
+            assert [hit.remembered for hit in hits] == found, (name, goal)
+        stale = memory.stale("sound like zanzibar", OTHER, run_id=asking)
+        assert [hit.remembered for hit in stale] == found
+        composed = list(compositions(memory, "grumpy zanzibar", FINGERPRINT, run_id=asking))
+        assert len(composed) == len(found)
+    assert memory.recall("sound like zanzibar", FINGERPRINT) == []
+    assert [one.goal for one in memory.everybodys()] == ["sound grumpy"]
+    assert len(memory.remembered()) == 2
+
+
+def test_the_vector_of_a_user_replaces_no_plan_of_everybodys(
+    memory: Memory, users: dict[str, list[str]], met: Callable[..., Remembered]
+) -> None:
+    annas = direction(1)
+    give(memory, "anna", annas, users["anna"])
+    older = met("sound grumpy", direction(9))
+    newer = met("sound grumpy", annas, supersedes=older.id)
+    for_bert = memory.recall("sound grumpy", FINGERPRINT, run_id=asked_by(memory, "bert"))
+    assert [hit.remembered for hit in for_bert] == [older]
+    newest = met("sound grumpy", direction(2, parents=[annas]), supersedes=newer.id)
+    for_anna = memory.recall("sound grumpy", FINGERPRINT, run_id=asked_by(memory, "anna"))
+    assert [hit.remembered for hit in for_anna] == [newest, older]
+
+
+def test_a_plan_made_with_what_is_pooled_is_everybodys(
+    memory: Memory, users: dict[str, list[str]], met: Callable[..., Remembered]
+) -> None:
+    shared, mean = direction(1), direction(2, parents=[direction(1)])
+    give(memory, "bert", shared, users["bert"][:1])
+    memory.put_vector(mean)
+    memory.users.pool(mean.id, ["bert"], kind="population", settings={})
+    plan = met("sound usual", direction(3, parents=[mean]))
+    assert [hit.remembered for hit in memory.recall("sound usual", FINGERPRINT)] == [plan]
 
 
 def test_only_those_who_consent_and_share_are_pooled(

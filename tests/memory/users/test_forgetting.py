@@ -239,6 +239,33 @@ def test_what_is_pooled_is_stale_and_gone_and_others_made_with_it_are_told(
     assert check(memory).faults == ()
 
 
+def test_versions_that_were_read_off_what_is_pooled_are_told(
+    memory: Memory, cast: dict[str, list[str]]
+) -> None:
+    """What was learned of many users is a setting of theirs, and no parent."""
+    learned = memory.put_blob("user_encoder", b"12", {"student_fingerprint": FINGERPRINT})
+    memory.users.pool(learned, ["anna", "bert"], kind="user_encoder", settings={})
+    alone = memory.put_blob("user_encoder", b"13", {"student_fingerprint": FINGERPRINT})
+    memory.users.pool(alone, ["bert"], kind="user_encoder", settings={})
+    versions = {}
+    for user_id in ("anna", "bert"):
+        for name in (learned, alone):
+            vector = direction(len(versions))
+            memory.put_vector(vector)
+            versions[user_id, name] = memory.users.put_vector(
+                user_id,
+                vector.id,
+                method="predictive",
+                settings={"encoder": name},
+                **{"plan": {"vector": vector.id}, "evidence": cast[user_id], "scores": {}},
+            )
+    touched = (versions["bert", learned].id,)
+    assert memory.users.consent("anna", True) == ()
+    assert memory.users.consent("anna", False) == touched
+    assert memory.users.forget("anna").touched == touched
+    assert memory.users.consent("bert", False) == ()
+
+
 def test_many_words_leave_no_trace_in_the_index(
     memory: Memory, path: Path, cast: dict[str, list[str]], live: Live
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Iterator
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 
 from selfsteer.errors import UserError
 from selfsteer.memory import Memory
+from selfsteer.memory.records import to_json
 from selfsteer.memory.users import Message
-from selfsteer.memory.users import importing as module
+from selfsteer.memory.users import lines as module
 from selfsteer.memory.users.importing import Imported, export_lines, import_file
 
 HELLO = {"role": "user", "content": "Hello."}
@@ -98,6 +100,65 @@ def test_feedback_in_a_session_takes_the_next_place(memory: Memory, file: Path) 
         take(memory, file, {**better, "order": 9})
 
 
+def log(*pairs: str) -> list[dict[str, str]]:
+    """What a user and an assistant say in turn."""
+    return [{"role": ("user", "assistant")[n % 2], "content": text} for n, text in enumerate(pairs)]
+
+
+def test_a_conversation_without_a_name_goes_on(memory: Memory, file: Path) -> None:
+    """As in the log of a server, where each line repeats the ones before and adds to them."""
+    long = log("Hello.", "Hi.", "Who are you?", "A model.", "I see.")
+    assert take(memory, file, talk(*long[:2])).added == 2
+    report = take(memory, file, talk(*long[:3]), talk(*long), talk(*long[:1]))
+    assert (report.added, report.extended, report.skipped) == (3, 2, 1)
+    assert told(memory) == [turn["content"] for turn in long]
+    assert len({kept.observation.session for kept in memory.users.observations("anna")}) == 1
+    assert take(memory, file, talk(*long[:4]), talk(*long)).added == 0
+
+
+def test_conversations_that_part_are_two(memory: Memory, file: Path) -> None:
+    one, other = log("Hello.", "Hi.", "Bye."), log("Hello.", "Hi.", "Wait!")
+    take(memory, file, talk(*one[:2]), talk(*one), talk(*other))
+    assert told(memory) == ["Hello.", "Hi.", "Bye.", "Hello.", "Hi.", "Wait!"]
+    assert take(memory, file, talk(*other, MORE), talk(*one), talk(*one[:1])).added == 1
+
+
+def test_a_session_that_somebody_named_is_its_own(memory: Memory, file: Path) -> None:
+    take(memory, file, talk(HELLO, session="s"))
+    take(memory, file, talk(HELLO, HI, MORE))
+    take(memory, file, talk(HELLO, HI, HI, session="s"))
+    assert len(told(memory)) == 6
+
+
+def test_a_conversation_that_was_named_by_the_whole_of_its_line_is_found(
+    memory: Memory, file: Path
+) -> None:
+    """Names come from what is read; before, all that stood in the line counted."""
+    parts = {"role": "user", "content": [{"type": "text", "text": "Hello."}]}
+    raw = hashlib.sha256(to_json([parts]).encode()).hexdigest()[:32]
+    take(memory, file, talk(parts, session=raw))
+    assert take(memory, file, talk(parts)).added == 0
+
+
+def test_calls_of_tools_are_left_out_and_counted(memory: Memory, file: Path) -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "time", "arguments": "{}"}}
+    said = [
+        {"role": "user", "content": "What time is it?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": "noon"},
+        {"role": "assistant", "tool_calls": [call], "content": "One moment."},
+        {"role": "function", "name": "time", "content": None},
+        {"role": "assistant", "content": None, "function_call": {"name": "time"}},
+        {"role": "assistant", "content": "Noon."},
+        {"role": "assistant", "content": None, "refusal": "I will not say more."},
+    ]
+    report = take(memory, file, talk(*said), talk(said[2]))
+    assert (report.added, report.left_out, report.skipped) == (4, 5, 1)
+    kept = [one.observation for one in memory.users.observations("anna")]
+    assert [one.order for one in kept] == [0, 1, 2, 3]
+    assert told(memory) == ["What time is it?", "One moment.", "Noon.", "I will not say more."]
+
+
 def test_lines_say_whose_they_are(memory: Memory, file: Path) -> None:
     lines = [talk(HELLO, user="anna"), talk(HELLO, user="bert", scope="shared"), talk(MORE)]
     with pytest.raises(UserError, match="Line 2: it is about user 'bert', not 'anna'"):
@@ -140,7 +201,7 @@ def test_parts_and_newer_roles_are_read(memory: Memory, file: Path) -> None:
         (talk(), "not empty"),
         ({"messages": "Hello."}, "not empty"),
         (talk("Hello."), "not a JSON object"),
-        (talk({"role": "tool", "content": "x"}), "the role 'tool'"),
+        (talk({"role": "oracle", "content": "x"}), "the role 'oracle'"),
         (talk({"role": ["user"], "content": "x"}), "has the role"),
         (talk({"role": "assistant", "content": None}), "is no text"),
         (talk({"role": "user", "content": [{"type": "image_url"}]}), "only text is read"),

@@ -44,6 +44,17 @@ def test_sessions_stand_as_they_came_and_each_in_order(memory: Memory) -> None:
     assert [one.content for one in told if isinstance(one, Message)] == ["z0", "z1", "a0"]
 
 
+def test_what_a_session_gains_later_is_later(memory: Memory) -> None:
+    memory.users.add("anna")
+    memory.users.observe("anna", [says("old", 0, "cli")])
+    memory.users.observe("anna", [says("imported", 0, "file"), says("imported too", 1, "file")])
+    memory.users.observe("anna", [says("new", 1, "cli"), rates(2.0, 1, "cli")])
+    told = [one.observation for one in memory.users.observations("anna")]
+    assert [one.kind for one in told] == ["message"] * 4 + ["rating"]
+    contents = [one.content for one in told if isinstance(one, Message)]
+    assert contents == ["old", "imported", "imported too", "new"]
+
+
 def test_the_same_again_adds_nothing_whatever_its_source(memory: Memory) -> None:
     memory.users.add("anna")
     first = memory.users.observe("anna", [says("Hi.")])

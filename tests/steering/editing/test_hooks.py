@@ -150,12 +150,15 @@ def test_clamping_to_0_is_ablating(llama: Student) -> None:
 
 def test_edits_that_contradict_each_other_at_a_token_are_refused(llama: Student) -> None:
     rows, one, two = rows_of(llama), build_vector(llama), build_vector(llama, seed=1)
-    gate = Gate(one, (0,), 0.5)
+    three, gate = build_vector(llama, seed=2), Gate(one, (0,), 0.5)
 
     def clamp(
         strength: float, vector: SteeringVector = one, name: str = "clamp", **more: Any
     ) -> Edit:
         return Edit(vector, (1, 2), strength, name, **({"selector": "all"} | more))
+
+    def ablate(*vectors: SteeringVector, strength: float = 1.0) -> Edit:
+        return Edit(vectors[0], (1,), strength, "ablate", "response", others=vectors[1:])
 
     contradicting = [
         (clamp(0.5), clamp(0.4)),
@@ -169,6 +172,12 @@ def test_edits_that_contradict_each_other_at_a_token_are_refused(llama: Student)
             clamp(0.6, name="rotate_in_plane_to", others=(two,)),
         ),
         (clamp(0.5, gate=gate), clamp(0.4, gate=gate)),
+        (ablate(one), clamp(0.5)),
+        (clamp(-0.5), ablate(one * -2.0)),
+        (ablate(one), clamp(0.1, name="floor")),
+        (clamp(-0.1, name="ceiling"), ablate(one)),
+        (ablate(two, one), clamp(0.5)),
+        (ablate(two, one), clamp(0.5, one + two)),
     ]
     for pair in contradicting:
         with (
@@ -191,6 +200,14 @@ def test_edits_that_contradict_each_other_at_a_token_are_refused(llama: Student)
         (clamp(0.5, gate=gate), clamp(0.4)),
         (clamp(0.5), clamp(1.0, name="rotate_to")),
         (Edit(one, (1,), 0.5), Edit(one, (1,), -0.5)),
+        (ablate(one), clamp(0.0)),
+        (ablate(one), clamp(-0.1, name="floor")),
+        (ablate(one, strength=0.9), clamp(0.5)),
+        (ablate(one), clamp(0.5, two)),
+        (ablate(one, two), clamp(0.5, three)),
+        (ablate(one), ablate(one, two)),
+        (ablate(one), Edit(one, (1,), 0.5)),
+        (ablate(one), clamp(0.5, selector="last")),
     ]
     for pair in compatible:
         with steering(llama, [Plan.none(), Plan(pair)], rows[:2]):

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from selfsteer.errors import DatasetError, VectorError
-from selfsteer.steering.capture import Moments
+from selfsteer.steering.capture import Moments, Reduce
 from selfsteer.steering.datasets import ContrastiveDataset, ContrastivePair
-from selfsteer.steering.extraction.activations import ContrastiveActivations
+from selfsteer.steering.extraction.activations import ContrastiveActivations, capture_pairs
 from selfsteer.steering.extraction.design import Design
 from selfsteer.steering.extraction.extract import extract_vector
 from selfsteer.steering.extraction.moments import ContrastiveMoments, capture_pair_moments
@@ -60,8 +60,7 @@ def test_gives_what_activations_give(
 
 
 def test_one_token_a_text_is_the_same_vector(llama: Student) -> None:
-    moments = capture_pair_moments(llama, DATASET, selector="response[0]", layers=[-1, 1])
-    found = extract_vector(llama, DATASET, selector="response[0]", activations=moments)
+    found = extract_vector(llama, DATASET, selector="response[0]", layers=[-1, 1], reduce=None)
     alone = extract_vector(llama, DATASET, selector="response[0]", layers=[-1, 1])
     for layer in (-1, 1):
         torch.testing.assert_close(found.directions[layer], alone.directions[layer])
@@ -70,10 +69,31 @@ def test_one_token_a_text_is_the_same_vector(llama: Student) -> None:
     assert found.dataset_id == alone.dataset_id
 
 
+@pytest.mark.parametrize("reduce", ["mean", "last"])
+def test_the_default_vector_keeps_nothing_of_a_text(llama: Student, reduce: Reduce) -> None:
+    """And is the one that activations of each text give."""
+    found = extract_vector(llama, DATASET, layers=[-1, 1], reduce=reduce)
+    activations = capture_pairs(llama, DATASET, layers=[-1, 1], reduce=reduce)
+    expected = extract_vector(llama, DATASET, activations=activations, reduce=reduce)
+    for layer in (-1, 1):
+        torch.testing.assert_close(found.directions[layer], expected.directions[layer])
+        assert found.residual_norms[layer] == pytest.approx(expected.residual_norms[layer])
+    assert found.notes == expected.notes == {"reduce": reduce, "pairs": 3}
+
+
+def test_a_token_is_not_a_text(llama: Student) -> None:
+    by_token = extract_vector(llama, DATASET, method="lda", layers=[1], reduce=None)
+    by_text = extract_vector(llama, DATASET, method="lda", layers=[1])
+    cosine = cosine_similarity(by_token.directions[1], by_text.directions[1], dim=0)
+    assert cosine < 1 - 1e-3
+    with pytest.raises(VectorError, match="'pca' needs activations of each text"):
+        extract_vector(llama, DATASET, method="pca", reduce=None)
+
+
 def test_second_moments_are_read_when_they_are_asked_for(llama: Student) -> None:
     moments = capture_pair_moments(llama, DATASET, layers=[1], second=True)
-    vector = extract_vector(llama, DATASET, method="lda", activations=moments)
-    shift = extract_vector(llama, DATASET, activations=moments)
+    vector = extract_vector(llama, DATASET, method="lda", activations=moments, reduce=None)
+    shift = extract_vector(llama, DATASET, activations=moments, reduce=None)
     cosine = cosine_similarity(vector.directions[1], shift.directions[1], dim=0)
     assert 0 < cosine < 1 - 1e-3
     with pytest.raises(VectorError, match="second=True"):

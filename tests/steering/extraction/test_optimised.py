@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
-from selfsteer.errors import DatasetError, PlanError, SelectorError, StudentError
+from selfsteer.errors import DatasetError, PlanError, SelectorError, StudentError, VectorError
 from selfsteer.steering.extraction.optimised import optimise_vector
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan
 from selfsteer.steering.prompts import Example, Prompt
 from selfsteer.steering.scoring import completion_logprobs
+from tests.steering.families import family_student
 from tests.steering.students import build_student, hook_count
 
 PROMOTE = [
@@ -78,6 +81,27 @@ def test_the_same_examples_give_the_same_vector(student: Student) -> None:
     other = optimise_vector(student, PROMOTE[:1], layer=0, concept="abc", steps=3)
     assert first.id == again.id
     assert first.dataset_id != other.dataset_id
+
+
+@pytest.mark.parametrize("family", ["mamba", "jamba"])
+def test_recurrent_students_see_no_pads(family: str) -> None:
+    student = family_student(family)
+    told: list[dict[str, Any]] = []
+    with student.model.register_forward_pre_hook(
+        lambda _m, _a, kwargs: told.append(kwargs), with_kwargs=True
+    ):
+        found = optimise_vector(student, PROMOTE, SUPPRESS, layer=1, concept="abc", steps=1).notes
+    assert found["loss_before"] == pytest.approx(loss_of(student, Plan.none()), rel=1e-4)
+    scored = [kwargs for kwargs in told if "attention_mask" in kwargs]
+    assert len({kwargs["input_ids"].shape[1] for kwargs in scored}) == 3
+    assert all(kwargs["attention_mask"] is None for kwargs in scored)
+
+
+def test_where_nothing_can_change_the_loss_it_is_said(student: Student) -> None:
+    """Nothing is predicted from the last token of a completion."""
+    with pytest.raises(VectorError, match=r"added at layer 1 to the tokens of 'response\[-1\]'"):
+        optimise_vector(student, PROMOTE, layer=1, concept="abc", selector="response[-1]")
+    assert hook_count(student) == 0
 
 
 def test_bad_requests_are_refused(student: Student) -> None:

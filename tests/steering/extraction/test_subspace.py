@@ -177,6 +177,7 @@ GOOD = torch.eye(4)[:2]
         ({0: GOOD[0]}, "shape"),
         ({0: GOOD * 1.01}, "not orthonormal"),
         ({0: GOOD[[0, 0]]}, "not orthonormal"),
+        ({0: torch.ones(3, 2)}, "3 rows of width 2, of which not all"),
         ({0: GOOD * float("nan")}, "not orthonormal"),
     ],
 )

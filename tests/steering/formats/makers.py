@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 import struct
 import zipfile
@@ -19,6 +20,15 @@ def saved(value: Any) -> bytes:
     buffer = io.BytesIO()
     torch.save(value, buffer)
     return buffer.getvalue()
+
+
+def svec(directions: dict[int, Any], **further: Any) -> bytes:
+    """What AISteer360 writes: JSON, in which layers are text and tensors are nested lists."""
+    lists = {
+        str(layer): value.tolist() if isinstance(value, torch.Tensor) else value
+        for layer, value in directions.items()
+    }
+    return json.dumps({"model_type": "llama", "directions": lists} | further).encode()
 
 
 def mutations(original: bytes, count: int, seed: int = 0) -> Iterator[bytes]:

@@ -26,7 +26,7 @@ from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan
 from selfsteer.steering.prompts import Prompt
 from selfsteer.steering.vectors import SteeringVector
-from tests.steering.formats.makers import gguf, saved
+from tests.steering.formats.makers import gguf, saved, svec
 from tests.steering.students import BLOCKS, WIDTH, build_student, build_vector
 
 
@@ -54,6 +54,7 @@ def files(student: Student, folder: Path) -> dict[str, Path]:
         "gguf": gguf({f"direction.{k}": rows[k].tolist() for k in range(BLOCKS)}),
         "steering-vectors": saved({k: rows[k] for k in range(BLOCKS)}),
         "persona-vectors": saved(rows),
+        "aisteer360": svec({k: rows[k : k + 1] for k in range(BLOCKS)}),
     }
     for name, data in contents.items():
         (folder / name).write_bytes(data)
@@ -170,6 +171,12 @@ def test_our_own_format_goes_through_unchanged(
     assert import_vector(path, student) == vector
     with pytest.raises(VectorError, match="leave the strength out"):
         export_vector(vector, path, strength=1.0)
+    said = {"concept": vector.concept, "residual_norms": vector.residual_norms}
+    assert import_vector(path, student, **said) == vector
+    with pytest.raises(VectorError, match=r"for the concept 'random \d', .* leave the concept out"):
+        import_vector(path, student, concept="kind")
+    with pytest.raises(VectorError, match="residual norms are part of its id; leave them out"):
+        import_vector(path, student, residual_norms={1: 1.0, 2: 1.0})
     with pytest.raises(VectorError, match="not from tiny-gpt2"):
         import_vector(path, build_student("gpt2"))
 
@@ -191,10 +198,10 @@ def test_formats_and_files_that_are_refused(
     path.write_bytes(b"nothing that is known")
     with pytest.raises(VectorError, match="in no format that can be read"):
         import_vector(path, student)
-    with pytest.raises(VectorError, match=r"'svec'; it is one of selfsteer, gguf"):
-        import_vector(path, student, format="svec")
-    with pytest.raises(VectorError, match=r"'svec'; it is one of selfsteer, gguf, easysteer"):
-        export_vector(vector, path, format="svec")
+    with pytest.raises(VectorError, match=r"'onnx'; it is one of selfsteer, gguf"):
+        import_vector(path, student, format="onnx")
+    with pytest.raises(VectorError, match=r"'onnx'; it is one of selfsteer, gguf, easysteer"):
+        export_vector(vector, path, format="onnx")
     with pytest.raises(VectorError, match="not a GGUF file"):
         import_vector(path, student, format="gguf")
     monkeypatch.setattr(foreign, "MAX_BYTES", 8)

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from selfsteer.errors import VectorError
+from selfsteer.steering.formats.aisteer360 import decode_aisteer360
 from selfsteer.steering.formats.control_vector import decode_control_vector, encode_control_vector
 from selfsteer.steering.formats.persona_vectors import decode_persona_vectors
 from selfsteer.steering.formats.steering_vectors import decode_steering_vectors
 from selfsteer.steering.vectors import SteeringVector
-from tests.steering.formats.makers import mutations, repickled, saved
+from tests.steering.formats.makers import mutations, repickled, saved, svec
 
 BLOCKS = 3
 DIRECTIONS = {k: torch.linspace(-1, 1, 4) * (k + 1) for k in (1, 2)}
@@ -79,3 +80,10 @@ def test_archives_and_pickles_of_persona_vectors() -> None:
     rows = torch.ones(BLOCKS + 1, 4)
     files = [*mutations(saved(rows), 500), *pickles(rows, 500)]
     assert refused(lambda data: decode_persona_vectors(data, "f", BLOCKS), files) > 500
+
+
+def test_svec() -> None:
+    # A digit that is changed gives another number: less is refused than elsewhere.
+    rows = {layer: value[None] for layer, value in DIRECTIONS.items()}
+    files = mutations(svec(rows, explained_variances={"1": 0.5}), 2000)
+    assert refused(lambda data: decode_aisteer360(data, "f"), files) > 1000

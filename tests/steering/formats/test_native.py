@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from safetensors.torch import save
 
 from selfsteer.errors import VectorError
-from selfsteer.steering.formats import native
+from selfsteer.steering.formats import foreign, native
 from selfsteer.steering.vectors import SteeringVector
 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -114,6 +114,11 @@ def test_missing_folder_and_missing_file(vector: SteeringVector, tmp_path: Path)
         vector.save(tmp_path / "nowhere" / "v.safetensors")
     with pytest.raises(VectorError, match="Cannot read"):
         SteeringVector.load(tmp_path / "nothing")
+    long = tmp_path / "long"
+    with long.open("wb") as file:
+        file.truncate(foreign.MAX_BYTES + 1)  # sparse: it takes no room on the disk
+    with pytest.raises(VectorError, match="larger than 256 MiB, so it is no steering vector"):
+        SteeringVector.load(long)
 
 
 def test_every_truncation_is_refused(vector: SteeringVector) -> None:

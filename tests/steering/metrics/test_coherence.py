@@ -24,6 +24,7 @@ from selfsteer.steering.metrics.coherence import (
 )
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example, Prompt
+from tests.steering.students import build_student
 
 PROMPTS = [
     Prompt.chat("How are you?", system="Be glad."),
@@ -39,6 +40,16 @@ def by_hand(student: Student, prompt: Prompt, reply: str) -> tuple[float, int]:
     logprobs = logits.log_softmax(-1)
     picked = [logprobs[i - 1, row.ids[i]] for i in range(row.prompt_length, len(row.ids))]
     return float(sum(picked)), len(picked)
+
+
+def test_a_reply_counts_as_far_as_the_context_reaches() -> None:
+    student = build_student("gpt2", n_positions=40)
+    prompt = Prompt.chat("a" * 29)  # 33 tokens with the template
+    whole, cut, room = log_likelihoods(student, [prompt] * 3, ["b" * 20, "b" * 7, "b" * 3])
+    assert whole == cut
+    assert (whole.tokens, room.tokens) == (7, 3)
+    with pytest.raises(StudentError, match="Example 0 has 41 tokens, but tiny-gpt2 reads 40"):
+        log_likelihoods(student, [Prompt.chat("a" * 36)], ["b"])
 
 
 def test_log_likelihoods_are_those_of_a_plain_forward(llama: Student) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from statistics import fmean
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from selfsteer.steering.users.fitting import Progress, fit_encoder
 from selfsteer.steering.users.history import History
 from selfsteer.steering.users.objective import NOTHING, Condition, fit_turns
 from tests.known import history, pocket, pocket_encoder
+from tests.steering.families import family_student
 from tests.steering.students import build_student
 
 TINY = build_student("llama")
@@ -58,6 +60,19 @@ def test_every_layer_can_be_read_and_steered() -> None:
     [vector] = found.vectors(TINY, people(1, 2))
     assert vector.layers == (0,)
     assert vector.directions[0].isfinite().all()
+
+
+def test_recurrent_students_see_no_pads() -> None:
+    student = family_student("mamba")
+    told: list[dict[str, Any]] = []
+    with student.model.register_forward_pre_hook(
+        lambda _m, _a, kwargs: told.append(kwargs), with_kwargs=True
+    ):
+        fit_encoder(student, people(4, 3), layer=1, rank=2, epochs=1)
+    scored = [kwargs for kwargs in told if "attention_mask" in kwargs]
+    assert scored
+    assert all(kwargs["attention_mask"] is None for kwargs in scored)
+    assert len({kwargs["input_ids"].shape[1] for kwargs in scored}) == 3  # lengths of the messages
 
 
 def test_progress_is_told_to_the_end() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from selfsteer.scenarios.bars import Bar
-from selfsteer.scenarios.experiments.user_vectors.measures import Gain
-from selfsteer.scenarios.experiments.user_vectors.study import Study
+from selfsteer.scenarios.experiments.user_vectors.measures import Mean
+from selfsteer.scenarios.experiments.user_vectors.results import Study
 
 
 def study_bars(study: Study) -> list[Bar]:
@@ -26,12 +26,17 @@ def study_bars(study: Study) -> list[Bar]:
             0.5,
             note=f"the prompt: {interval(prompt)}",
         ),
-        Bar("own vector better than shuffled ones", study.told_apart, 0.9, note="share of users"),
+        Bar(
+            "own vector better than shuffled ones",
+            study.told_apart,
+            0.9,
+            note=f"share of users; ahead by {interval(arms.own_ahead['shuffled'])}",
+        ),
         Bar("profile recovered, worst attribute", study.recovered[worst], 0.85, note=worst),
     ]
 
 
-def interval(gain: Gain) -> str:
+def interval(gain: Mean) -> str:
     """A mean with its 95 % interval."""
     low, high = gain.interval
     return f"{gain.mean:.3f} [{low:.3f}, {high:.3f}]"

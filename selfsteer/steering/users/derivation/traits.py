@@ -14,9 +14,17 @@ from selfsteer.steering.vectors import SteeringVector
 
 
 def traits(
-    student: Student, history: History, known: Known, half_life: float | None
+    student: Student,
+    history: History,
+    known: Known,
+    half_life: float | None,
+    *,
+    signed: bool = True,
 ) -> SteeringVector:
     """The population's vector plus the sum of named vectors that is nearest to the user's own.
+
+    Args:
+        signed: also allow strengths below zero, of traits that the user avoids.
 
     Raises:
         DatasetError: there are no named vectors, or the user has no message.
@@ -25,7 +33,7 @@ def traits(
         raise DatasetError("Method 'traits' needs named vectors; name some messages by trait.")
     own = predictive(student, history, known, half_life)
     origin = known.encoder.population_vector()
-    strengths = trait_coordinates(own - origin, known.traits, known.encoder.layer)
+    strengths = trait_coordinates(own - origin, known.traits, known.encoder.layer, signed=signed)
     found = of_traits(strengths, known.traits) + origin
     notes = dict(own.notes) | {"coordinates": {n: round(c, 4) for n, c in strengths.items()}}
     return replace(

@@ -1,0 +1,108 @@
+"""From a student and its data to the erasure of a concept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from selfsteer.errors import DatasetError
+from selfsteer.steering.capture import Reduce, capture
+from selfsteer.steering.datasets import ContrastiveDataset, content_id
+from selfsteer.steering.extraction.activations import ContrastiveActivations, capture_pairs
+from selfsteer.steering.extraction.erasure import Erasure
+from selfsteer.steering.extraction.leace import Eraser, leace
+from selfsteer.steering.model import Student
+from selfsteer.steering.prompts import Example
+
+
+def extract_erasure(
+    student: Student,
+    dataset: ContrastiveDataset,
+    *,
+    selector: str = "response",
+    reduce: Reduce = "mean",
+    layers: Sequence[int] | None = None,
+    activations: ContrastiveActivations | None = None,
+) -> Erasure:
+    """LEACE of the two sides of a contrast.
+
+    Args:
+        selector: which tokens; see :mod:`selfsteer.steering.selectors`.
+        reduce: the mean of the selected tokens of a text, or the last of them.
+        layers: layer numbers; None for all blocks.
+        activations: what :func:`capture_pairs` gave for the same dataset, selector, reduce and
+            layers; None to capture here.
+
+    Raises:
+        DatasetError: the sides are the same at a layer, or activations are NaN or infinite.
+        SelectorError: a text has no selected token.
+        StudentError: a layer does not exist.
+    """
+    if activations is None:
+        activations = capture_pairs(
+            student, dataset, selector=selector, reduce=reduce, layers=layers
+        )
+    pairs = activations.n_pairs
+    values = torch.cat([activations.positive, activations.negative], dim=1)
+    eraser = leace(values, [1] * pairs + [0] * pairs)
+    return Erasure(
+        *_in_order(activations.layers, eraser),
+        method="leace",
+        selector=selector,
+        concept=dataset.concept,
+        dataset_id=dataset.id,
+        student_fingerprint=student.fingerprint,
+        notes={"reduce": reduce, "pairs": pairs},
+    )
+
+
+def extract_class_erasure(
+    student: Student,
+    examples: Sequence[Example],
+    levels: Sequence[str],
+    concept: str,
+    *,
+    selector: str = "response",
+    reduce: Reduce = "mean",
+    layers: Sequence[int] | None = None,
+) -> Erasure:
+    """LEACE of a concept with any number of levels.
+
+    Args:
+        levels: the level of each example.
+        concept: what the levels are levels of.
+        selector: which tokens; see :mod:`selfsteer.steering.selectors`.
+        reduce: the mean of the selected tokens of a text, or the last of them.
+        layers: layer numbers; None for all blocks.
+
+    Raises:
+        DatasetError: levels that do not fit the examples or are all the same, or a layer at which
+            their means differ in fewer directions than there are levels less one.
+        SelectorError: a text has no selected token.
+        StudentError: a layer does not exist.
+    """
+    if len(levels) != len(examples):
+        raise DatasetError(f"There are {len(examples)} examples and {len(levels)} levels.")
+    names = sorted(set(levels))
+    found = capture(student, examples, layers, selector, reduce)
+    eraser = leace(found.values, [names.index(level) for level in levels])
+    content = [
+        [e.model_dump(mode="json"), level] for e, level in zip(examples, levels, strict=True)
+    ]
+    return Erasure(
+        *_in_order(found.layers, eraser),
+        method="leace",
+        selector=selector,
+        concept=concept,
+        dataset_id=content_id(content),
+        student_fingerprint=student.fingerprint,
+        notes={"reduce": reduce, "levels": names},
+    )
+
+
+def _in_order(layers: Sequence[int], eraser: Eraser) -> tuple[tuple[int, ...], Eraser]:
+    """Both by ascending layer, in whatever order they were read."""
+    order = sorted(range(len(layers)), key=lambda place: layers[place])
+    maps = Eraser(eraser.mean[order], eraser.left[order], eraser.right[order])
+    return tuple(layers[place] for place in order), maps
