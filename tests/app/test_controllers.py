@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import pytest
 
-from selfsteer.agents.budget import Budget
+from selfsteer.agents.budget import Budget, OutOfBudget
 from selfsteer.agents.models import anthropic_model, openai_model, outcomes
 from selfsteer.app.controllers import CONTROLLERS, Deciders, Payer, build_controller
 from selfsteer.app.settings import AppSettings
@@ -15,6 +16,7 @@ from selfsteer.memory.store import Memory
 from selfsteer.steering.datasets import ContrastiveDataset, ContrastivePair
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example, Prompt
+from tests.agents.paid_doubles import FakeModel, price, question
 
 PAIR = ContrastivePair(
     positive=Example(prompt=Prompt.chat("q"), completion="a"),
@@ -113,3 +115,14 @@ def test_the_environment_gives_a_time_out(monkeypatch: pytest.MonkeyPatch) -> No
     assert AppSettings().timeout == 120
     monkeypatch.setenv("SELFSTEER_TIMEOUT", "7.5")
     assert AppSettings().timeout == 7.5
+
+
+def test_the_minutes_of_a_resumed_run_go_on_from_where_it_stopped(memory: Memory) -> None:
+    run = memory.runs.start(
+        "goal", student="s", fingerprint="f", controller="paid", seed=0, settings={}
+    )
+    memory.runs.finish(run.id, "stopped", seconds=360)
+    for minutes, limited in ((5, True), (7, False)):
+        paid = Payer(memory, run.id, Budget(minutes=minutes), "ask").calls(FakeModel(), price)
+        with pytest.raises(OutOfBudget) if limited else contextlib.nullcontext():
+            paid.ask("judge", "judge", question())

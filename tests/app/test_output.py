@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError
 
 from selfsteer.agents.steps import Step
-from selfsteer.app.output import clean, explain, figure, plan_lines
+from selfsteer.app.output import clean, explain, figure, paid_words, plan_lines
+from selfsteer.memory.records import Paid
 
 
 @given(st.text())
@@ -67,3 +68,21 @@ def test_a_long_value_is_cut() -> None:
     with pytest.raises(ValidationError) as caught:
         Model(size=1, name="y" * 5000)
     assert len(explain(caught.value, {})) < 150
+
+
+@pytest.mark.parametrize(
+    ("paid", "words"),
+    [
+        (Paid(calls=1, tokens=9, cost=0.25), "1 call, 9 tokens, $0.2500"),
+        (
+            Paid(calls=2, tokens=9, cost=0.25, exact=False),
+            "2 calls, at most 9 tokens, at most $0.2500",
+        ),
+        (
+            Paid(calls=2, tokens=9, cost=None),
+            "2 calls, 9 tokens, cost not known, because SELFSTEER_PRICES has no price of the model",
+        ),
+    ],
+)
+def test_what_was_paid_says_what_is_not_known(paid: Paid, words: str) -> None:
+    assert paid_words(paid) == words

@@ -175,6 +175,7 @@ def test_a_call_in_doubt_stops_a_run_until_it_may_be_paid_again(
 
         def __init__(self, payer: Payer) -> None:
             super().__init__()
+            assert payer.control is not None  # a wait for answers hears of SIGTERM
             self.paid = payer.calls(model, price)
             self.model = self.paid.model
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from selfsteer.agents.paid_batches import MANY
 from selfsteer.app.commands import run as module
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
@@ -147,6 +150,57 @@ def test_a_page_instead_of_a_reply_stops_the_run_until_it_is_told_to_ask_again(
         assert resumed.exit_code == 0, resumed.stderr
     statuses = Counter(entry.status for entry in memory.ledger.entries(run.id))
     assert (statuses["committed"], statuses["parsed"]) == (1, len(server.asked) - 1)
+
+
+class Batches(messages.BatchDesk):
+    """Takes batches and answers them as the large model does; SIGTERM comes before the first has
+    ended."""
+
+    def __init__(self) -> None:
+        super().__init__((), polls=1)
+        self.handed_in = 0
+
+    def __call__(self, asked: Asked) -> Answer:
+        if "batches" not in asked.path:
+            return large_server.anthropic(asked)
+        if asked.method == "POST":
+            self.handed_in += 1
+            self._results = [_result(entry["params"]) for entry in asked.body["requests"]]
+        elif self._polls:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().__call__(asked)
+
+
+def _result(request: Any) -> dict[str, Any]:
+    (system,) = request["system"]
+    answer = large_server.answer_to(system["text"], request["messages"][0]["content"])
+    return {"type": "succeeded", "message": messages.message(json.dumps(answer))}
+
+
+def test_sigterm_ends_the_wait_for_a_batch_which_is_fetched_later(
+    cli: Cli, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prices = {"input": 1, "output": 5, "cache_read": 1, "cache_write": 1, "batch": 0.5}
+    monkeypatch.setenv("SELFSTEER_PRICES", json.dumps({"some-model": prices}))
+    desk = Batches()
+    with LoopbackServer(desk) as server:
+        where = ("--controller", "claude", "--model", "some-model", "--base-url", server.url)
+        stopped = cli("run", GOAL, *where, *EASY, "--batch")
+        assert stopped.exit_code == 143, stopped.stderr
+        (run,) = memory.runs.all()
+        assert (run.status, desk.handed_in) == ("stopped", 1)
+        assert f"selfsteer resume {run.id}" in stopped.stderr
+        resumed = cli("resume", run.id, "--json")
+    assert resumed.exit_code == 0, resumed.stderr
+    entries = memory.ledger.entries(run.id)
+    assert {entry.status for entry in entries} == {"parsed"}
+    batched = sum(entry.batch is not None for entry in entries)
+    assert batched >= MANY * desk.handed_in
+    # Each reply of the tests has 19 tokens that are read and 7 that are written.
+    each = (19 * 1 + 7 * 5) / 1e6
+    paid = json.loads(resumed.stdout)["paid"]
+    assert paid["cost"] == pytest.approx(each * (len(entries) - batched / 2))
+    assert (paid["calls"], paid["exact"]) == (len(entries), True)
 
 
 def _plain(script: Any) -> Any:
