@@ -14,6 +14,11 @@ from selfsteer.steering.plan import Edit
 _LONGEST = 1e18
 
 
+def may_overflow(dtype: torch.dtype) -> bool:
+    """Whether a change that `check_dose` lets through may still be infinite in this type."""
+    return torch.finfo(dtype).max < _LONGEST
+
+
 def check_dose(edit: Edit, layer: int, directions: Tensor, dtype: torch.dtype) -> None:
     """Refuse an edit whose change at a layer cannot be written down or measured.
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from selfsteer.steering.editing.doses import check_dose
+from selfsteer.steering.editing.doses import check_dose, may_overflow
 from selfsteer.steering.editing.gating import GateSlot
 from selfsteer.steering.editing.slots import Pair
 from selfsteer.steering.gates import Gate
@@ -62,11 +62,14 @@ class Step:
     def __post_init__(self) -> None:
         # Angles and projections lose too much in half precision.
         self._wide = torch.promote_types(self.dtype, torch.float32)
+        # A change that is finite can be weighed in one operation: 0 times it is 0. Constants are
+        # (see `check_dose`); what other operators make in a narrow type need not be.
+        self._weighs = self.operator.constant or not may_overflow(self.dtype)
 
     @property
     def mask_type(self) -> torch.dtype:
-        """Masks weigh a constant, and choose from what other operators make."""
-        return self.dtype if self.operator.constant else torch.bool
+        """Masks weigh the change, or choose between with it and without."""
+        return self.dtype if self._weighs else torch.bool
 
     @property
     def device(self) -> torch.device:
@@ -97,37 +100,37 @@ class Step:
         self.mask, self.dose, self.share = mask, self.strength, None
         if shares is None:
             return
-        if self.operator.constant:
-            self.mask = (shares if mask is None else mask * shares).to(self.dtype)
-        elif self.operator.target is not None:
-            self.share = shares
-        else:
+        if not self.operator.constant and self.operator.target is None:
             self.dose = self.strength * shares
+        elif self._weighs:
+            self.mask = (shares if mask is None else mask * shares).to(self.dtype)
+        else:
+            self.share = shares
 
     def apply(self, hidden: Tensor) -> Tensor:
         """The edited activation [B, T, D]."""
-        edited = self._moved(hidden) if self.constant is None else self._shifted(hidden)
+        delta = self.constant
+        if delta is None:
+            wide = hidden.to(self._wide)
+            delta = self.operator.delta(wide, self.direction, self.dose)
+            if self.share is not None:
+                delta = delta * self.share
+            delta = delta.to(hidden.dtype)
+        edited = self._weighed(hidden, delta) if self._weighs else self._chosen(hidden, delta)
         return rescaled(edited, hidden) if self.norm_preserving else edited
 
-    def _shifted(self, hidden: Tensor) -> Tensor:
-        """With the constant added. It is finite (see `check_dose`), so 0 times it changes nothing
-        and one operation does."""
-        assert self.constant is not None
+    def _weighed(self, hidden: Tensor, delta: Tensor) -> Tensor:
+        """With the change where the mask is 1 and the gate open."""
         weight = self.mask
         if self.gate is not None:
             is_open = self.gate.weight.to(hidden.device)
             weight = is_open if weight is None else weight * is_open
-        if weight is None:
-            return hidden + self.constant
-        return torch.addcmul(hidden, weight, self.constant)
+        return hidden + delta if weight is None else torch.addcmul(hidden, weight, delta)
 
-    def _moved(self, hidden: Tensor) -> Tensor:
-        """With the operator's change. It may leave the type's range, and 0 times infinity is NaN:
-        what is not to be edited is put back rather than weighed."""
-        delta = self.operator.delta(hidden.to(self._wide), self.direction, self.dose)
-        if self.share is not None:
-            delta = delta * self.share
-        edited = hidden + delta.to(hidden.dtype)
+    def _chosen(self, hidden: Tensor, delta: Tensor) -> Tensor:
+        """The same where the change may be infinite. 0 times infinity is NaN, so what is not to be
+        edited is put back."""
+        edited = hidden + delta
         chosen = self.mask
         if self.gate is not None:
             is_open = self.gate.open.to(hidden.device)
