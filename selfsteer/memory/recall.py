@@ -104,10 +104,6 @@ class Recall:
         """Everything remembered, not superseded, with a sound vector, oldest first."""
         return self._listed(_CURRENT)
 
-    def everybodys(self) -> list[Remembered]:
-        """What is remembered, without what belongs to a user, by the run or by a vector."""
-        return self._listed(f"{_CURRENT} AND {_OURS}", asking=None)
-
     def doubt(
         self,
         remembered_id: int,

@@ -26,6 +26,7 @@ from tests.agents.doubles import (
     settings,
     texts,
 )
+from tests.memory.damage import alter_blob
 from tests.memory.encoders import ScriptedEncoder
 
 pytestmark = pytest.mark.usefixtures("few_probes")
@@ -77,6 +78,17 @@ def test_a_goal_in_other_words_is_met_from_memory(
     assert (told["goal"], told["run"], told["cosine"]) == (GOAL, met.id, 0.766)
     [look] = memory.runs.candidates(run.id)
     assert questions(memory, look.generations_id) == texts(deal_few(8).recall)
+
+
+def test_a_vector_that_was_altered_on_disk_is_left_out(
+    talker: Student, memory: Memory, met: Run, encoder: ScriptedEncoder
+) -> None:
+    assert met.verdict is not None
+    alter_blob(memory.path, str(met.verdict["vector_id"]))
+    with Memory.open(memory.path) as again, pytest.warns(UserWarning, match="left out"):
+        run = ask(talker, again, encoder)
+        assert run.status == "accepted"
+        assert "recalled" not in kinds(again, run)
 
 
 def test_without_an_encoder_it_is_not(talker: Student, memory: Memory, met: Run) -> None:

@@ -84,7 +84,8 @@ def _alike(context: Context) -> Recollection | None:
     goal = context.goal.text
     asked = (context.memory, goal, context.student.fingerprint)
     for hit in context.meaning.recall(*asked, limit=MOST_HITS, run_id=context.run_id):
-        if _usable(hit.remembered, goal, context):
+        steps = steps_of_plan(hit.remembered.plan)
+        if _readable(steps, context) and _usable(hit.remembered, goal, context):
             return _alone(hit.remembered, context, exact=False, cosine=round(hit.cosine, 3))
     for stale in context.meaning.stale(*asked, limit=1, run_id=context.run_id):
         _tell_stale(stale.remembered, context)

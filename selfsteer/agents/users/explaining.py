@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 from selfsteer.agents.users.histories import history_of
-from selfsteer.errors import UserError
+from selfsteer.errors import MemoryFileError, UserError
 from selfsteer.memory.store import Memory
 from selfsteer.memory.users import UserVector
 from selfsteer.steering.model import Student
@@ -48,7 +49,6 @@ def explain_version(
         weight = None if half_life is None else float(str(half_life))
         return derive(version.method, student, history, known, half_life=weight)
 
-    before = _before(memory, version)
     told = explain_user(
         student,
         memory.get_vector(version.vector_id),
@@ -56,22 +56,31 @@ def explain_version(
         _read_by(version, history_of(observed)),
         again,
         dose=float(str(version.settings["dose"])),
-        before=None if before is None else memory.get_vector(before.vector_id),
+        before=_before(memory, version),
         samples=samples,
         seed=seed,
     )
     return Explained(version, told)
 
 
-def _before(memory: Memory, version: UserVector) -> UserVector | None:
-    """The version that came before one, derived by whatever method."""
+def _before(memory: Memory, version: UserVector) -> SteeringVector | None:
+    """The vector that came before one, derived by whatever method.
+
+    None if it was altered on disk, too: that is no reason to say nothing of the newer one.
+    """
     older = [
         one
         for one in memory.users.versions(version.user_id)
         if one.fingerprint == version.fingerprint
     ]
     place = [one.id for one in older].index(version.id)
-    return older[place - 1] if place else None
+    if not place:
+        return None
+    try:
+        return memory.get_vector(older[place - 1].vector_id)
+    except MemoryFileError as error:
+        warnings.warn(f"{error} What changed since is not told.", stacklevel=3)
+        return None
 
 
 def _read_by(version: UserVector, history: History) -> History:

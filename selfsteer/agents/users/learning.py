@@ -126,9 +126,7 @@ def _named(memory: Memory, student: Student, crowd: Crowd) -> dict[str, Sequence
     """
     found = dict(crowd.traits())
     stored = {dataset.id for dataset in memory.artefacts("dataset")}
-    for remembered in memory.everybodys():
-        if remembered.fingerprint != student.fingerprint:
-            continue
+    for remembered in memory.recallable(student.fingerprint):
         try:
             vector = memory.get_vector(remembered.vector_id)
             if vector.dataset_id not in stored:

@@ -281,6 +281,21 @@ def test_a_vector_in_use_that_was_altered_on_disk_is_retired_and_derived_again(
         assert check(again).faults == ()
 
 
+def test_a_vector_is_explained_though_the_one_before_was_altered_on_disk(
+    memory: Memory, put: Put
+) -> None:
+    put("ann", 21, sessions=slice(0, 1))
+    first = derive_user(memory, pocket(), pocket_known(), "ann").version
+    put("ann", 21)
+    second = derive_user(memory, pocket(), pocket_known(), "ann").version
+    memory.users.put_in_use(second.id, {}, "as it were")
+    assert explain_version(memory, pocket(), pocket_known(), "ann", samples=1).told.change
+    alter_blob(memory.path, first.vector_id)
+    with Memory.open(memory.path) as again, pytest.warns(UserWarning, match=first.vector_id):
+        found = explain_version(again, pocket(), pocket_known(), "ann", samples=1)
+    assert found.version.id == second.id and found.told.change is None
+
+
 def test_a_user_who_said_nothing_is_refused(memory: Memory) -> None:
     memory.users.add("mute")
     with pytest.raises(UserError, match="observe something first"):

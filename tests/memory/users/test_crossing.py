@@ -143,8 +143,10 @@ def test_a_plan_with_the_vector_of_a_user_is_recalled_for_that_user_only(
         assert [hit.remembered for hit in stale] == found
         composed = list(compositions(memory, "grumpy zanzibar", FINGERPRINT, run_id=asking))
         assert len(composed) == len(found)
+        assert (own in memory.recallable(FINGERPRINT, run_id=asking)) == bool(found)
+        assert (own in memory.recallable(OTHER, stale=True, run_id=asking)) == bool(found)
     assert memory.recall("sound like zanzibar", FINGERPRINT) == []
-    assert [one.goal for one in memory.everybodys()] == ["sound grumpy"]
+    assert [one.goal for one in memory.recallable(FINGERPRINT)] == ["sound grumpy"]
     assert len(memory.remembered()) == 2
 
 
