@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.runtime import RunControl
@@ -229,7 +230,7 @@ def test_kill_9_then_resume(
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(memory.path), "evaluated"],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},  # for rounding alike
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
