@@ -38,8 +38,8 @@ class Effort(BaseModel):
     polished: int = Field(default=2, ge=0)
     finalist_samples: int = Field(default=6, ge=1)
     confirmation_samples: int = Field(default=6, ge=1)
-    report_samples: int = Field(default=416, ge=0)
-    report_judged: int = Field(default=4, ge=1)
+    report_samples: int = Field(default=256, ge=0)
+    report_judged: int = Field(default=2, ge=1)
     finalist_capability: int = Field(default=60, ge=1)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 Side = Literal["left", "right"]
-# Tokens per forward when activations are read. A core is busy with few, and small batches have rows
+# Tokens per forward over whole rows. A core is busy with few, and small batches have rows
 # of one length, hence few pads; an accelerator wants many.
 _ON_CPU, _ON_ACCELERATOR = 1024, 8192
 
@@ -54,7 +54,7 @@ def pad(rows: Sequence[Sequence[int]], pad_id: int, side: Side, device: torch.de
 
 
 def reading_budget(device: torch.device) -> int:
-    """Tokens per forward at which a device reads activations fastest."""
+    """Tokens per forward at which a device reads whole rows fastest."""
     return _ON_CPU if device.type == "cpu" else _ON_ACCELERATOR
 
 

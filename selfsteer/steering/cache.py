@@ -8,8 +8,10 @@ else (masks, lengths, layers of other kinds) stays transformers' own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import (
@@ -56,6 +58,27 @@ class _Buffer:
             fresh[:, :, : used.shape[-2]] = used.index_select(0, rows.to(used.device))
             self._data, self._start, self._stop = fresh, 0, used.shape[-2]
 
+    def stack(self, above: Sequence[_Buffer], keep: int | None) -> None:
+        """Put rows of others above these, of which they hold no more than these do.
+
+        Rows end together: shorter ones have zeros before them. Only the last `keep` states stay.
+        """
+        parts = [part for each in (*above, self) if (part := each._last(keep)) is not None]
+        if parts:
+            _, heads, length, width = parts[-1].shape
+            rows = [len(part) for part in parts]
+            fresh = parts[-1].new_empty(sum(rows), heads, length + self._room, width)
+            for place, part in zip(torch.split(fresh[:, :, :length], rows), parts, strict=True):
+                pads = length - part.shape[-2]
+                place[:, :, :pads] = 0
+                place[:, :, pads:] = part
+            self._data, self._start, self._stop = fresh, 0, length
+
+    def _last(self, keep: int | None) -> Tensor | None:
+        """The last `keep` states (None: all), nothing where there are none."""
+        start = self._start if keep is None else max(self._start, self._stop - keep)
+        return None if self._data is None else self._data[:, :, start : self._stop]
+
     def _move(self, states: Tensor, old: int, new: int) -> None:
         """A buffer with room again, holding the last `old` states."""
         batch, heads, _, width = states.shape
@@ -65,46 +88,62 @@ class _Buffer:
         self._data, self._start, self._stop = fresh, 0, old
 
 
-class _BufferedLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers has no types
-    """Full attention: every token stays."""
+class _Buffered:
+    """What both kinds of layers do with their buffers.
 
-    def __init__(self, room: int) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+    Args:
+        keep: how many of the states before them new tokens see; None for all.
+        room: positions that are kept free.
+    """
+
+    def __init__(self, keep: int | None, room: int, **base: Any) -> None:
+        super().__init__(**base)
+        self._keep = keep
         self._key_buffer, self._value_buffer = _Buffer(room), _Buffer(room)
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
-    ) -> tuple[Tensor, Tensor]:
-        self.is_initialized = True
-        self.keys = self._key_buffer.append(key_states, None)
-        self.values = self._value_buffer.append(value_states, None)
-        return self.keys, self.values
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
         self._key_buffer.select(beam_idx)
         self._value_buffer.select(beam_idx)
 
+    def stack(self, above: Sequence[_Buffered]) -> None:
+        """Put the rows of layers that have seen no more tokens above these."""
+        self._key_buffer.stack([layer._key_buffer for layer in above], self._keep)
+        self._value_buffer.stack([layer._value_buffer for layer in above], self._keep)
 
-class _BufferedSlidingLayer(DynamicSlidingWindowLayer):  # type: ignore[no-untyped-call]
+    def _append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        return (
+            self._key_buffer.append(keys, self._keep),
+            self._value_buffer.append(values, self._keep),
+        )
+
+
+class _BufferedLayer(_Buffered, DynamicLayer):  # type: ignore[no-untyped-call]  # it has no types
+    """Full attention: every token stays."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__(None, room)
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
+    ) -> tuple[Tensor, Tensor]:
+        self.is_initialized = True
+        self.keys, self.values = self._append(key_states, value_states)
+        return self.keys, self.values
+
+
+class _BufferedSlidingLayer(_Buffered, DynamicSlidingWindowLayer):  # type: ignore[no-untyped-call]
     """A sliding window: new tokens see the last `window - 1` before them."""
 
     def __init__(self, window: int, room: int) -> None:
-        super().__init__(sliding_window=window)
-        self._key_buffer, self._value_buffer = _Buffer(room), _Buffer(room)
+        super().__init__(window - 1, room, sliding_window=window)
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
     ) -> tuple[Tensor, Tensor]:
         self.is_initialized = True
         self.cumulative_length += key_states.shape[-2]
-        keep = self.sliding_window - 1
-        self.keys = self._key_buffer.append(key_states, keep)
-        self.values = self._value_buffer.append(value_states, keep)
+        self.keys, self.values = self._append(key_states, value_states)
         return self.keys, self.values
-
-    def reorder_cache(self, beam_idx: Tensor) -> None:
-        self._key_buffer.select(beam_idx)
-        self._value_buffer.select(beam_idx)
 
 
 def decoding_cache(student: Student, new_tokens: int) -> Any:
@@ -124,6 +163,27 @@ def decoding_cache(student: Student, new_tokens: int) -> Any:
             room = max(_SPARE, layer.sliding_window)
             cache.layers[index] = _BufferedSlidingLayer(layer.sliding_window, room)
     return cache
+
+
+def can_be_stacked(cache: Any) -> bool:
+    """Whether :func:`stacked` knows all layers of a cache."""
+    return all(isinstance(layer, _Buffered) for layer in cache.layers)
+
+
+def stacked(caches: Sequence[Any]) -> Any:
+    """The rows of all caches below one another, in the last one; rows end together.
+
+    Args:
+        caches: the last one has seen as many tokens as any; what it is short of in the others
+            counts as pads on the left, which an attention mask has to hide. The others are
+            empty afterwards.
+    """
+    *above, last = caches
+    for index, layer in enumerate(last.layers if above else ()):
+        layer.stack([cache.layers[index] for cache in above])
+        for cache in above:
+            cache.layers[index] = None  # its room is needed for the next
+    return last
 
 
 def check_used(student: Student, cache: Any) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from selfsteer.steering import forward
-from selfsteer.steering.batching import pad
-from selfsteer.steering.cache import decoding_cache
+from selfsteer.steering.batching import buckets, pad, reading_budget
+from selfsteer.steering.cache import can_be_stacked, decoding_cache, stacked
 from selfsteer.steering.constraint import Constraint, Matching, only_allowed
 from selfsteer.steering.editing.hooks import Steering
 from selfsteer.steering.editing.said import Index, Said
@@ -206,24 +207,48 @@ class _Prompt:
         edits: Steering,
         steps: int,
     ) -> None:
-        first, place = _distinct(rows, numbers, edits)
-        batch = pad([rows[i].ids for i in first], student.pad_id, "left", student.device)
-        self.width = batch.ids.shape[1]
-        self.cache = decoding_cache(student, steps)
-        edits.select(first)
-        edits.on_rows("left", self.width)
-        logits = forward.logits(
-            student, batch.ids, batch.mask, batch.positions, keep=1, cache=self.cache
-        )
+        distinct, place = _distinct(rows, numbers, edits)
+        parts = _parts(student, [len(rows[i].ids) for i in distinct])
+        several = [_read(student, rows, distinct[part], edits, steps) for part in parts]
+        self.cache = stacked([one.cache for one in several])
+        place = np.argsort(np.concatenate(parts))[place]
         where = torch.from_numpy(place).to(student.device)
-        self.logits = logits[where, -1]
-        if len(first) < len(numbers):
+        if not np.array_equal(place, np.arange(len(distinct))):
             self.cache.reorder_cache(where)
-        self.lengths = (batch.positions[:, -1] + 1)[where]
+        self.logits = torch.cat([one.logits for one in several])[where]
+        self.lengths = torch.cat([one.lengths for one in several])[where]
+        self.width = int(self.lengths.max())
         self.attention: Tensor | None = None
-        if (mask := batch.mask) is not None:
-            ones = mask.new_ones(len(numbers), steps)
-            self.attention = torch.cat([mask[where], ones], dim=1)
+        if bool((self.lengths < self.width).any()):
+            index = torch.arange(self.width + steps, device=student.device)
+            self.attention = (index >= (self.width - self.lengths)[:, None]).long()
+
+
+class _Read(NamedTuple):
+    """Some prompts of a batch: their keys and values, logits [B, V] and lengths [B]."""
+
+    cache: Any
+    logits: Tensor
+    lengths: Tensor
+
+
+def _parts(student: Student, lengths: Sequence[int]) -> list[Index]:
+    """Which prompts are read in one forward, the longest last: as many as the device reads fastest,
+    where caches can be put together."""
+    if not can_be_stacked(decoding_cache(student, 0)):
+        return [np.arange(len(lengths))]
+    return [np.array(part) for part in buckets(lengths, reading_budget(student.device))]
+
+
+def _read(
+    student: Student, rows: Sequence[Encoded], numbers: Index, edits: Steering, steps: int
+) -> _Read:
+    batch = pad([rows[i].ids for i in numbers], student.pad_id, "left", student.device)
+    cache = decoding_cache(student, steps)
+    edits.select(numbers)
+    edits.on_rows("left", batch.ids.shape[1])
+    logits = forward.logits(student, batch.ids, batch.mask, batch.positions, keep=1, cache=cache)
+    return _Read(cache, logits[:, -1], batch.positions[:, -1] + 1)
 
 
 def _distinct(rows: Sequence[Encoded], numbers: Index, edits: Steering) -> tuple[Index, Index]:

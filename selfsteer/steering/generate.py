@@ -22,7 +22,10 @@ from selfsteer.steering.overflow import out_of_range
 from selfsteer.steering.plan import Plan, one_per_row
 from selfsteer.steering.prompts import Prompt
 
-_MAX_ROWS = 256
+_MAX_ROWS = 640
+# Tokens held in the cache at once, pads included: the larger of a number and what memory holds
+# (bytes, if every head has keys of its own). Small students are fast with many rows only.
+_CACHE_TOKENS, _CACHE_BYTES = 32_768, 2**29
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def generate(
     watch: Sequence[int] = (),
     grammar: Grammar | None = None,
     overflow: Literal["refuse", "end"] = "refuse",
-    batch_tokens: int = 32768,
+    batch_tokens: int | None = None,
 ) -> list[Generation]:
     """One reply for each prompt, in order.
 
@@ -75,7 +78,8 @@ def generate(
         overflow: what becomes of a steered row whose activations grow beyond their type, so that
             its logits are not finite: `refuse` raises, `end` ends its reply there, for searches to
             which that is one bad candidate among many. A row without edits always raises.
-        batch_tokens: tokens held in the cache at once: prompts, replies and pads together.
+        batch_tokens: tokens held in the cache at once: prompts, replies and pads together; None for
+            32,768, or more for a student of which 512 MiB hold more.
 
     Raises:
         GrammarError: a grammar that cannot be read, or its package is not installed.
@@ -107,7 +111,8 @@ def generate(
     replies: dict[int, Reply] = {}
     with steering(student, chosen, rows, max_new_tokens) as edits:
         warn_of_idle_edits(edits)
-        for batch in buckets(sizes, batch_tokens, _MAX_ROWS, one_length=student.recurrent):
+        held = batch_tokens or _held(student)
+        for batch in buckets(sizes, held, _MAX_ROWS, one_length=student.recurrent):
             numbers = order[batch]
             found = decode_batch(student, rows, numbers, limits[numbers], edits, settings)
             replies.update(zip(numbers.tolist(), found, strict=True))
@@ -115,6 +120,12 @@ def generate(
                 if reply.broken and (overflow == "refuse" or not chosen[number].active):
                     raise out_of_range(student, number, chosen[number])
     return [_generation(student, row, replies[i]) for i, row in enumerate(rows)]
+
+
+def _held(student: Student) -> int:
+    """Tokens to hold in the cache at once."""
+    each = 2 * student.n_layers * student.d_model * student.model.dtype.itemsize
+    return max(_CACHE_TOKENS, _CACHE_BYTES // each)
 
 
 def end_ids(student: Student) -> frozenset[int]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from selfsteer.errors import DatasetError, StudentError
 from selfsteer.steering import forward
-from selfsteer.steering.batching import Batch, buckets, pad
+from selfsteer.steering.batching import Batch, buckets, pad, reading_budget
 from selfsteer.steering.cache import decoding_cache
 from selfsteer.steering.editing.hooks import Steering, steering
 from selfsteer.steering.editing.idle import warn_of_idle_edits
@@ -29,14 +29,14 @@ def completion_logprobs(
     plans: Plan | Sequence[Plan] | None = None,
     *,
     close: bool = False,
-    token_budget: int = 8192,
+    token_budget: int | None = None,
 ) -> list[Tensor]:
     """Log-probability of every completion token given what stands before it.
 
     Args:
         examples: prompts with completions, or rows that are encoded already.
         close: also score what ends a reply (see `encode`); encoded rows stay as they are.
-        token_budget: tokens per forward, pads included.
+        token_budget: tokens per forward, pads included; None for what suits the device.
 
     Returns:
         For each example a float32 tensor [T_i] on the CPU.
@@ -83,11 +83,12 @@ def option_logprobs(
     options: Sequence[str],
     plans: Plan | Sequence[Plan] | None = None,
     *,
-    token_budget: int = 8192,
+    token_budget: int | None = None,
 ) -> Tensor:
     """Log-probability of each option as the start of the reply, summed over its tokens.
 
-    Every prompt is read once, whatever the number of options.
+    Every prompt is read once, whatever the number of options. `token_budget` is as for
+    :func:`completion_logprobs`.
 
     Returns:
         [N, O] float32 on the CPU, for N prompts and O options.
@@ -143,9 +144,12 @@ def _check_sound(student: Student, broken: Sequence[bool], plans: Sequence[Plan]
         raise out_of_range(student, row, plans[row])
 
 
-def _batches(student: Student, rows: Sequence[Encoded], token_budget: int) -> Iterator[list[int]]:
+def _batches(
+    student: Student, rows: Sequence[Encoded], token_budget: int | None
+) -> Iterator[list[int]]:
     lengths = [len(row.ids) for row in rows]
-    return buckets(lengths, token_budget, one_length=student.recurrent)
+    budget = token_budget or reading_budget(student.device)
+    return buckets(lengths, budget, one_length=student.recurrent)
 
 
 def _score_options(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from transformers import DynamicCache
 
 from selfsteer.errors import StudentError
-from selfsteer.steering.cache import check_used, decoding_cache
+from selfsteer.steering.cache import can_be_stacked, check_used, decoding_cache, stacked
 from tests.steering.families import family_student
 from tests.steering.students import build_student
 
@@ -45,6 +45,55 @@ def test_states_are_those_of_transformers(steps: list[int], name: str, room: int
     theirs = filled(DynamicCache(config=student.model.config), steps)
     for mine, other in zip(ours, theirs, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(mine, other, strict=True))
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.tuples(st.integers(1, 3), st.integers(1, 24)), min_size=1, max_size=4),
+    st.lists(st.integers(1, 20), min_size=1, max_size=4),
+    st.sampled_from(["llama", "mistral", "gemma2"]),
+    st.integers(0, 8),
+)
+def test_rows_read_apart_are_as_if_read_together(
+    parts: list[tuple[int, int]], steps: list[int], name: str, room: int
+) -> None:
+    """Read in parts of some rows and tokens, then fed with `steps` together."""
+    student = family_student(name)
+    generator = torch.Generator().manual_seed(0)
+    together = DynamicCache(config=student.model.config)
+    parts = sorted(parts, key=lambda part: part[1])
+    rows, lengths = zip(*parts, strict=True)
+    apart = [decoding_cache(student, room) for _ in parts]
+    for layer in range(len(together.layers)):
+        keys, values = torch.randn(2, sum(rows), 2, lengths[-1], 4, generator=generator)
+        for states in (keys, values):
+            for part, length in zip(states.split(rows), lengths, strict=True):
+                part[:, :, : lengths[-1] - length] = 0
+        together.update(keys, values, layer)
+        for cache, length, *states in zip(
+            apart, lengths, keys.split(rows), values.split(rows), strict=True
+        ):
+            cache.update(*(part[:, :, lengths[-1] - length :] for part in states), layer)
+    ours = stacked(apart)
+    assert ours.get_seq_length() == together.get_seq_length()
+    for new in steps:
+        for layer in range(len(together.layers)):
+            keys, values = torch.randn(2, sum(rows), 2, new, 4, generator=generator)
+            expected = together.update(keys, values, layer)
+            found = ours.update(keys, values, layer)
+            assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+        assert ours.get_seq_length() == together.get_seq_length()
+
+
+def test_layers_without_states_are_stacked_too() -> None:
+    """Those that share keys and values with others."""
+    student = build_student("llama")
+    assert stacked([decoding_cache(student, 4), decoding_cache(student, 4)]).get_seq_length() == 0
+
+
+@pytest.mark.parametrize(("name", "can"), [("mistral", True), ("gemma2", True), ("mamba", False)])
+def test_caches_that_can_be_stacked(name: str, can: bool) -> None:
+    assert can_be_stacked(decoding_cache(family_student(name), 4)) is can
 
 
 def test_students_without_such_a_cache_are_refused() -> None:
