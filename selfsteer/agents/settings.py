@@ -34,7 +34,7 @@ class Effort(BaseModel):
     development_prompts: int = Field(default=8, ge=2)
     trials_per_batch: int = Field(default=12, ge=1)
     refined: int = Field(default=5, ge=1)
-    finalists: int = Field(default=4, ge=1)
+    finalists: int = Field(default=3, ge=1)
     polished: int = Field(default=2, ge=0)
     finalist_samples: int = Field(default=6, ge=1)
     confirmation_samples: int = Field(default=6, ge=1)
