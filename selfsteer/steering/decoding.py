@@ -20,6 +20,7 @@ from selfsteer.steering.encoding import Encoded
 from selfsteer.steering.model import Student
 from selfsteer.steering.sampling import BROKEN, choose, uniforms
 from selfsteer.steering.selectors import Mask
+from selfsteer.steering.thinning import thinned
 
 # Rows that are done ride along until this share of the batch is: dropping them copies the cache.
 _DROP_AT = 1 / 8
@@ -247,7 +248,15 @@ def _read(
     cache = decoding_cache(student, steps)
     edits.select(numbers)
     edits.on_rows("left", batch.ids.shape[1])
-    logits = forward.logits(student, batch.ids, batch.mask, batch.positions, keep=1, cache=cache)
+    # Of the last block only the last token is used, where no edit or gate looks at the others.
+    needed = np.zeros(tuple(batch.ids.shape), dtype=bool)
+    needed[:, -1] = True
+    if edits.concern(numbers):
+        needed[:] = True
+    with thinned(student, student.n_layers - 1, needed):
+        logits = forward.logits(
+            student, batch.ids, batch.mask, batch.positions, keep=1, cache=cache
+        )
     return _Read(cache, logits[:, -1], batch.positions[:, -1] + 1)
 
 

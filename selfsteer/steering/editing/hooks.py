@@ -113,6 +113,10 @@ class Steering:
         touched = self._gated[plan] or any(table.touches_known(row) for table in self.tables)
         return plan if touched else -1
 
+    def concern(self, rows: Index) -> bool:
+        """Whether the plan of any of these rows edits or reads something."""
+        return any(self._plans[plan].active for plan in np.unique(self._plan_of[rows]))
+
     def reach(self) -> Iterator[tuple[Plan, list[int], list[list[int]]]]:
         """Every plan that has edits, its rows, and for each of its edits those of the rows of
         which it changes no token."""
