@@ -235,11 +235,14 @@ def _ring(axes: Axes, points: Sequence[tuple[float, float]], theme: Theme) -> No
 def _accepted_corner(axes: Axes, thresholds: Thresholds, theme: Theme) -> None:
     axes.axhline(thresholds.steerability, color=theme.faint, lw=1, ls="--", zorder=0)
     axes.axvline(thresholds.coherence, color=theme.faint, lw=1, ls="--", zorder=0)
+    # At the far end, where good candidates and their mark are not.
     axes.annotate(
-        "accepted: up and left of here",
-        (thresholds.coherence, thresholds.steerability),
-        xytext=(5, -11),
+        "accepted: above and left of the dashed lines",
+        (1, thresholds.steerability),
+        xycoords=axes.get_yaxis_transform(),
+        xytext=(-5, -11),
         textcoords="offset points",
+        ha="right",
         color=theme.faint,
         fontsize=8,
     )
