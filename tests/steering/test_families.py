@@ -164,8 +164,12 @@ def test_a_reply_does_not_depend_on_its_batch(student: Student) -> None:
     assert run([3, 0]) == [together[3], together[0]]
 
 
+@pytest.mark.parametrize("read", [8192, 40])  # tokens: all prompts at once, and in parts
 @pytest.mark.parametrize("name", OWN_GENERATE)
-def test_replies_of_transformers_own_generate(name: str) -> None:
+def test_replies_of_transformers_own_generate(
+    name: str, read: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "reading_budget", lambda _device: read)
     student = family_student(name)
     plans = plans_for(student)
     ours = generate(student, PROMPTS, plans, max_new_tokens=STEPS, temperature=0)

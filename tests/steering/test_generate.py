@@ -76,9 +76,11 @@ def expected_logits(
     return reference_logits(student, row, plan)[row.prompt_length - 1 :][:stop]
 
 
+@pytest.mark.parametrize("read", [8192, 60])  # tokens: all prompts at once, and in parts
 def test_every_step_of_every_row_is_exact(
-    student: Student, monkeypatch: pytest.MonkeyPatch
+    student: Student, monkeypatch: pytest.MonkeyPatch, read: int
 ) -> None:
+    monkeypatch.setattr(decoding, "reading_budget", lambda _device: read)
     monkeypatch.setattr(decoding, "_DROP_AT", 2.0)  # keep all rows, so that logits line up
     plans, steps = plans_for(student), 30
     with recorded(monkeypatch) as seen:
@@ -90,9 +92,11 @@ def test_every_step_of_every_row_is_exact(
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("read", [8192, 60])  # tokens: all prompts at once, and in parts
 def test_every_operator_gate_and_schedule_is_exact_under_the_cache(
-    student: Student, monkeypatch: pytest.MonkeyPatch
+    student: Student, monkeypatch: pytest.MonkeyPatch, read: int
 ) -> None:
+    monkeypatch.setattr(decoding, "reading_budget", lambda _device: read)
     monkeypatch.setattr(decoding, "_DROP_AT", 2.0)
     plans, steps = mixed_plans(student, PROMPTS), 8
     prompts = [PROMPTS[i % len(PROMPTS)] for i in range(len(plans))]
