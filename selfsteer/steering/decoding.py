@@ -249,10 +249,8 @@ def _read(
     edits.select(numbers)
     edits.on_rows("left", batch.ids.shape[1])
     # Of the last block only the last token is used, where no edit or gate looks at the others.
-    needed = np.zeros(tuple(batch.ids.shape), dtype=bool)
+    needed = np.full(tuple(batch.ids.shape), edits.concern(numbers))
     needed[:, -1] = True
-    if edits.concern(numbers):
-        needed[:] = True
     with thinned(student, student.n_layers - 1, needed):
         logits = forward.logits(
             student, batch.ids, batch.mask, batch.positions, keep=1, cache=cache
