@@ -182,7 +182,6 @@ class Concluded(Record):
     retention: float | None = None
     n: int | None = None
     interval: list[float] | None = None
-    prompt_only: Rate | None = None
 
 
 class Confirmed(Concluded):

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from selfsteer.errors import SelectorError, StudentError
 from selfsteer.steering.batching import reading_budget
-from selfsteer.steering.encoding import Encoded, encode
+from selfsteer.steering.encoding import Encoded, encode_all
 from selfsteer.steering.forwards import Forward, Reading, readings
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example, Prompt
@@ -296,7 +296,7 @@ class _Work:
 
 
 def _encode(student: Student, examples: Sequence[Item]) -> list[Encoded]:
-    rows = [e if isinstance(e, Encoded) else encode(student, e) for e in examples]
+    rows = encode_all(student, examples)
     limit = student.context_length
     for number, row in enumerate(rows):
         if limit is not None and len(row.ids) > limit:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from selfsteer.errors import StudentError
 from selfsteer.steering.chat import Rendered, Span, plain_text
@@ -54,23 +54,66 @@ def encode(student: Student, item: Prompt | Example, *, close: bool = False) -> 
     Warns:
         ChatWarning: once for each student, chat messages for one without a template.
     """
-    prompt, completion = (item.prompt, item.completion) if isinstance(item, Example) else (item, "")
+    (row,) = encode_all(student, [item], close=close)
+    return row
+
+
+def encode_all(
+    student: Student, items: Iterable[Prompt | Example | Encoded], *, close: bool = False
+) -> list[Encoded]:
+    """As :func:`encode`, for several items; a prompt that some of them share is encoded once.
+
+    Rows that are encoded already stay as they are.
+    """
+    known: dict[Prompt, _Opening] = {}
+
+    def row(item: Prompt | Example | Encoded) -> Encoded:
+        if isinstance(item, Encoded):
+            return item
+        prompt, reply = (item.prompt, item.completion) if isinstance(item, Example) else (item, "")
+        if prompt not in known:
+            known[prompt] = _opening(student, prompt)
+        return _with_reply(student, known[prompt], reply, close)
+
+    return [row(item) for item in items]
+
+
+class _Opening(NamedTuple):
+    """A prompt as text, and its tokens; the first `start` of these stand before the text."""
+
+    text: str
+    ids: list[int]
+    roles: list[str]
+    special: list[bool]
+    start: int
+
+
+def _opening(student: Student, prompt: Prompt) -> _Opening:
     rendered, from_template = _render(student, prompt)
     ids, offsets = _tokenise(student, rendered.text)
     roles, scaffold = _label(rendered, offsets)
-    reply = _reply_ids(student, rendered.text, completion, ids)
     # A template writes the start token itself; plain text gets it where the tokenizer would.
     start = [] if from_template else student.start_ids
     ids = start + ids
     if not ids:
         raise StudentError("A prompt has no tokens; give it some text.")
+    special = [i in student.special_ids for i in ids]
+    if from_template:
+        special = [a or b for a, b in zip(special, scaffold, strict=True)]
+    return _Opening(rendered.text, ids, roles[:1] * len(start) + roles, special, len(start))
+
+
+def _with_reply(student: Student, opening: _Opening, completion: str, close: bool) -> Encoded:
+    reply = _reply_ids(student, opening.text, completion, opening.ids[opening.start :])
     if close:
         reply += closing_ids(student)
-    special = [i in student.special_ids for i in ids + reply]
-    if from_template:
-        special[: len(ids)] = [a or b for a, b in zip(special, scaffold, strict=False)]
-    roles = roles[:1] * len(start) + roles + ["assistant"] * len(reply)
-    return Encoded(ids + reply, len(ids), roles, special, spelling=student.spelling)
+    return Encoded(
+        ids=opening.ids + reply,
+        prompt_length=len(opening.ids),
+        roles=opening.roles + ["assistant"] * len(reply),
+        special=opening.special + [i in student.special_ids for i in reply],
+        spelling=student.spelling,
+    )
 
 
 def encode_turn(student: Student, messages: Sequence[Message]) -> Encoded:

@@ -14,7 +14,7 @@ def logits(
     student: Student,
     ids: Tensor,
     attention: Tensor | None,
-    positions: Tensor,
+    positions: Tensor | None,
     *,
     keep: int,
     cache: Any = None,
@@ -24,7 +24,7 @@ def logits(
     Args:
         attention: [B, S], 1 for tokens and 0 for pads, over all S tokens seen so far; None where
             no row is padded, which spares building masks.
-        positions: [B, T], each token's position in its row.
+        positions: [B, T], each token's position in its row; None where every row begins at 0.
         cache: of `decoding_cache`: keys and values, or states, of the tokens before, to which
             these are added.
 

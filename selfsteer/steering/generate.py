@@ -15,7 +15,7 @@ from selfsteer.steering.constraint import Constraint
 from selfsteer.steering.decoding import Reply, Settings, decode_batch
 from selfsteer.steering.editing.hooks import steering
 from selfsteer.steering.editing.idle import warn_of_idle_edits
-from selfsteer.steering.encoding import Encoded, closing_ids, encode
+from selfsteer.steering.encoding import Encoded, closing_ids, encode_all
 from selfsteer.steering.grammar import Grammar
 from selfsteer.steering.model import Student
 from selfsteer.steering.overflow import out_of_range
@@ -95,11 +95,7 @@ def generate(
         SteeringWarning: an edit changes nothing, in all rows of its plan or in some, and why.
     """
     check_settings(max_new_tokens, temperature)
-    known: dict[Prompt, Encoded] = {}
-    for prompt in prompts:
-        if prompt not in known:
-            known[prompt] = encode(student, prompt)
-    rows = [known[prompt] for prompt in prompts]
+    rows = encode_all(student, prompts)
     chosen = one_per_row(plans, len(rows))
     limits = np.array([room(student, row, max_new_tokens) for row in rows], dtype=np.int64)
     ends = end_ids(student)

@@ -17,7 +17,7 @@ from selfsteer.steering.cache import check_used, decoding_cache
 from selfsteer.steering.editing.hooks import Steering, steering
 from selfsteer.steering.editing.idle import warn_of_idle_edits
 from selfsteer.steering.editing.said import Said
-from selfsteer.steering.encoding import Encoded, encode
+from selfsteer.steering.encoding import Encoded, encode_all
 from selfsteer.steering.generate import (
     Generation,
     check_settings,
@@ -65,7 +65,7 @@ def steered_generate_hf(
     check_settings(max_new_tokens, temperature)
     if temperature == 0:
         options = {k: v for k, v in options.items() if k != "temperature"} | {"do_sample": False}
-    rows = [encode(student, prompt) for prompt in prompts]
+    rows = encode_all(student, prompts)
     limits = [room(student, row, max_new_tokens) for row in rows]
     chosen = one_per_row(plans, len(rows))
     replies: dict[int, Generation] = {}

@@ -16,11 +16,13 @@ from selfsteer.steering.cache import decoding_cache
 from selfsteer.steering.editing.hooks import Steering, steering
 from selfsteer.steering.editing.idle import warn_of_idle_edits
 from selfsteer.steering.editing.said import Index, Said
-from selfsteer.steering.encoding import Encoded, encode
+from selfsteer.steering.encoding import Encoded, encode, encode_all
+from selfsteer.steering.forwards import Forward, readings
 from selfsteer.steering.model import Student
 from selfsteer.steering.overflow import out_of_range
 from selfsteer.steering.plan import Plan, one_per_row
 from selfsteer.steering.prompts import Example, Prompt
+from selfsteer.steering.thinning import thinned
 
 
 def completion_logprobs(
@@ -50,31 +52,79 @@ def completion_logprobs(
     Warns:
         SteeringWarning: as `generate` does.
     """
-    rows = [
-        example if isinstance(example, Encoded) else encode(student, example, close=close)
-        for example in examples
-    ]
-    scored = [len(row.ids) - row.prompt_length for row in rows]
-    if 0 in scored:
-        raise DatasetError(f"Example {scored.index(0)} has no completion to score; give it one.")
+    rows = encode_all(student, examples, close=close)
+    if silent := [i for i, row in enumerate(rows) if len(row.ids) == row.prompt_length]:
+        raise DatasetError(f"Example {silent[0]} has no completion to score; give it one.")
     _check_room(student, [len(row.ids) for row in rows], "Example {} has {} tokens")
     planned = one_per_row(plans, len(rows))
-    out: list[Tensor] = [torch.empty(0)] * len(rows)
+    budget = token_budget or reading_budget(student.device)
     with torch.inference_mode(), steering(student, planned, rows) as edits:
         warn_of_idle_edits(edits)
-        for chosen in _batches(student, rows, token_budget):
-            numbers = np.array(chosen)
-            batch = pad([rows[i].ids for i in chosen], student.pad_id, "left", student.device)
-            edits.select(numbers)
-            edits.on_rows("left", batch.ids.shape[1])
-            # Rows end together, so the completions are within the last tokens of the batch.
-            keep = max(scored[i] for i in chosen) + 1
-            logits = forward.logits(student, batch.ids, batch.mask, batch.positions, keep=keep)
-            found = _of_tokens(logits[:, :-1], batch.ids[:, 1 - keep :]).cpu()
-            for row, i in zip(found, chosen, strict=True):
-                out[i] = row[len(row) - scored[i] :].clone()
+        if any(plan.active for plan in planned):
+            out = _steered(student, rows, edits, budget)
+        else:
+            out = _unsteered(student, rows, budget)
     _check_sound(student, [bool(values.isnan().any()) for values in out], planned)
     return out
+
+
+def _steered(
+    student: Student, rows: Sequence[Encoded], edits: Steering, token_budget: int
+) -> list[Tensor]:
+    """[T_i] for each row, under its plan."""
+    out: list[Tensor] = [torch.empty(0)] * len(rows)
+    scored = [len(row.ids) - row.prompt_length for row in rows]
+    for chosen in _batches(student, rows, token_budget):
+        batch = pad([rows[i].ids for i in chosen], student.pad_id, "left", student.device)
+        edits.select(np.array(chosen))
+        edits.on_rows("left", batch.ids.shape[1])
+        # Rows end together, so the completions are within the last tokens of the batch.
+        keep = max(scored[i] for i in chosen) + 1
+        logits = forward.logits(student, batch.ids, batch.mask, batch.positions, keep=keep)
+        found = _of_tokens(logits[:, :-1], batch.ids[:, 1 - keep :]).cpu()
+        for row, i in zip(found, chosen, strict=True):
+            out[i] = row[len(row) - scored[i] :].clone()
+    return out
+
+
+def _unsteered(student: Student, rows: Sequence[Encoded], token_budget: int) -> list[Tensor]:
+    """[T_i] for each row; what several rows begin with, mostly their prompt, is read once."""
+    # What stands at one token tells the next one.
+    before = [np.arange(1, len(row.ids) + 1) >= row.prompt_length for row in rows]
+    for mask in before:
+        mask[-1] = False
+    out = [torch.empty(len(row.ids) - row.prompt_length) for row in rows]
+    done = np.zeros(len(rows), dtype=np.int64)
+    for reading in readings(student, rows, before, token_budget):
+        for part in reading.forwards:
+            following = [rows[n].ids[rows[n].prompt_length + done[n] :] for n in reading.rows]
+            found = _of_part(student, part, following)
+            for n, values in zip(reading.rows, found, strict=True):
+                out[n][done[n] : done[n] + len(values)] = values
+                done[n] += len(values)
+    return out
+
+
+def _of_part(student: Student, part: Forward, following: Sequence[Sequence[int]]) -> list[Tensor]:
+    """For each row of a forward, the log-probabilities of the tokens behind its selected ones.
+
+    Args:
+        following: what each row still has to be scored, from the first of these tokens on.
+    """
+    row, column = np.nonzero(part.chosen)
+    counts = part.chosen.sum(1)
+    width = part.ids.shape[1]
+    keep = width - int(column.min(initial=width - 1))
+    with thinned(student, student.n_layers - 1, part.needed):
+        logits = forward.logits(
+            student, part.ids, part.attention, part.positions, keep=keep, cache=part.cache
+        )
+    targets = [i for ids, count in zip(following, counts, strict=True) for i in ids[:count]]
+    lines = torch.from_numpy(part.lines[row]).to(logits.device)
+    places = torch.from_numpy(column - (width - keep)).to(logits.device)
+    wanted = torch.tensor(targets, dtype=torch.long, device=logits.device)
+    found = _of_tokens(logits[lines, places], wanted).cpu()
+    return list(torch.split(found, counts.tolist()))
 
 
 def option_logprobs(
@@ -104,7 +154,7 @@ def option_logprobs(
     """
     if not options or "" in options:
         raise DatasetError("Options to score must be one or more texts, none of them empty.")
-    rows = [encode(student, prompt) for prompt in prompts]
+    rows = encode_all(student, prompts)
     replies = [[_reply(student, p, option) for option in options] for p in prompts]
     tails = [max(map(len, several)) for several in replies]
     whole = [len(row.ids) + tail for row, tail in zip(rows, tails, strict=True)]
@@ -116,7 +166,7 @@ def option_logprobs(
         steering(student, planned, rows, max(tails, default=0)) as edits,
     ):
         warn_of_idle_edits(edits)
-        for chosen in _batches(student, rows, token_budget):
+        for chosen in _batches(student, rows, token_budget or reading_budget(student.device)):
             numbers = np.array(chosen)
             batch = pad([rows[i].ids for i in chosen], student.pad_id, "left", student.device)
             edits.select(numbers)
@@ -144,12 +194,8 @@ def _check_sound(student: Student, broken: Sequence[bool], plans: Sequence[Plan]
         raise out_of_range(student, row, plans[row])
 
 
-def _batches(
-    student: Student, rows: Sequence[Encoded], token_budget: int | None
-) -> Iterator[list[int]]:
-    lengths = [len(row.ids) for row in rows]
-    budget = token_budget or reading_budget(student.device)
-    return buckets(lengths, budget, one_length=student.recurrent)
+def _batches(student: Student, rows: Sequence[Encoded], token_budget: int) -> Iterator[list[int]]:
+    return buckets([len(row.ids) for row in rows], token_budget, one_length=student.recurrent)
 
 
 def _score_options(
@@ -211,8 +257,8 @@ def _score_tails(
 
 
 def _of_tokens(logits: Tensor, ids: Tensor) -> Tensor:
-    """[B, T] log-probabilities of the tokens `ids` under logits [B, T, V]; NaN where these are not
-    finite."""
+    """[...] log-probabilities of the tokens `ids` [...] under logits [..., V]; NaN where these are
+    not finite."""
     chosen = logits.gather(-1, ids[..., None]).squeeze(-1).float()
     total = torch.logsumexp(logits.float(), dim=-1)
     return torch.where(total.isfinite(), chosen - total, torch.nan)

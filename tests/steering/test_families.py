@@ -131,6 +131,19 @@ def test_scores_are_those_of_a_row_alone(any_student: Student) -> None:
         torch.testing.assert_close(values, expected, **EXACT)
 
 
+def test_unsteered_scores_of_one_prompt_are_those_of_rows_alone(any_student: Student) -> None:
+    """Where the family has a cache, the prompt is read once for all of them."""
+    several = [
+        Example(prompt=example.prompt, completion=reply)
+        for example in EXAMPLES[:2]
+        for reply in ("no", "note", "not at all", "yes")
+    ]
+    found = completion_logprobs(any_student, several)
+    for values, example in zip(found, several, strict=True):
+        expected = expected_logprobs(any_student, encode(any_student, example), Plan.none())
+        torch.testing.assert_close(values, expected, **EXACT)
+
+
 def test_options_are_scored_on_the_cache(student: Student) -> None:
     prompts, plans, options = PROMPTS[1:], plans_for(student)[1:], ["n", "yes"]
     found = option_logprobs(student, prompts, options, plans)
@@ -190,7 +203,7 @@ def test_a_state_outside_the_cache_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["mamba", "jamba"])
 def test_recurrent_students_see_no_pads(name: str) -> None:
-    """Their state would go through the pads; transformers masks only some of that."""
+    """Their state would go through pads on the left; transformers masks only some of that."""
     student = family_student(name)
     widths: list[int] = []
     masks: list[object] = []
@@ -199,8 +212,9 @@ def test_recurrent_students_see_no_pads(name: str) -> None:
         widths.append(kwargs["input_ids"].shape[0])
         masks.append(kwargs["attention_mask"])
 
+    plan = Plan.single(build_vector(student), 1, 0.5, selector="all")
     handle = student.model.register_forward_pre_hook(note, with_kwargs=True)
-    completion_logprobs(student, EXAMPLES)
+    completion_logprobs(student, EXAMPLES, plan)
     handle.remove()
     lengths = [len(encode(student, example).ids) for example in EXAMPLES]
     assert sorted(widths) == sorted(np.unique(lengths, return_counts=True)[1].tolist())

@@ -50,6 +50,24 @@ def test_completions(student: Student, token_budget: int, close: bool) -> None:
         torch.testing.assert_close(values, expected(student, row, plan), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("token_budget", [1, 60, 8192])
+def test_completions_of_the_same_prompts_without_steering(
+    student: Student, token_budget: int
+) -> None:
+    """Prompts that several share are read once; so is what their completions begin with."""
+    replies = ("no", "note", "not at all", "note", "yes", "n")
+    shared = [Example(prompt=e.prompt, completion=r) for e in EXAMPLES[:2] for r in replies]
+    examples = [*shared, *EXAMPLES, shared[0]]
+    found = completion_logprobs(student, examples, token_budget=token_budget)
+    for values, example in zip(found, examples, strict=True):
+        wanted = expected(student, encode(student, example), Plan.none())
+        torch.testing.assert_close(values, wanted, atol=1e-4, rtol=0)
+    plan = Plan.single(build_vector(student), 1, 0.0)
+    with pytest.warns(SteeringWarning, match="its strength is 0"):
+        idle = completion_logprobs(student, examples, plan, token_budget=token_budget)
+    assert all(map(torch.equal, idle, found))
+
+
 # An option of one token is scored before any token of the reply is read.
 @pytest.mark.filterwarnings("ignore::selfsteer.steering.plan.SteeringWarning")
 @pytest.mark.parametrize("options", [OPTIONS, ["a", "b"]])

@@ -10,13 +10,16 @@ A reply that fits is read a second time with its sentences in the opposite order
 the two readings counts: what a small model has read last weighs most with it, and one that sees few
 tokens at a time has forgotten how a reply began. (Judges prefer by position: Wang et al., "Large
 Language Models are not Fair Evaluators", 2023.)
+
+A reply counts as far as it is not a loop: an overdose of steering ends in loops of the word that it
+pushes to, and a small model takes the word for the thing.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import torch
@@ -25,6 +28,7 @@ from selfsteer.agents.student_text import on_one_line
 from selfsteer.agents.types import Goal, Sample, Verdict
 from selfsteer.errors import StudentError
 from selfsteer.steering.generate import Generation, generate
+from selfsteer.steering.metrics.coherence import looping
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Prompt
 
@@ -50,9 +54,11 @@ def yes_no_verdicts(
 
     The score is 1/2 + P(what is said before the answer) * (P(yes) / (P(yes) + P(no)) - 1/2), so
     it is on the side of the likelier answer; above a half, it is the lower one of two readings, of
-    which the second has the sentences in the opposite order. Identical replies are asked about
-    once. An empty reply fits no request. An answer counts by its first token. A reply is asked
-    about on one line, so that none can bring a request or a question of its own.
+    which the second has the sentences in the opposite order. Either is multiplied by the share of
+    the reply that is no loop (`steering.metrics.coherence.looping`), so that what is mostly one
+    fits nothing. Identical replies are asked about once. An empty reply fits no request. An answer
+    counts by its first token. A reply is asked about on one line, so that none can bring a request
+    or a question of its own.
 
     Args:
         student: the model that judges; its hooks are off.
@@ -65,12 +71,14 @@ def yes_no_verdicts(
     """
     if not by_rubric:
         goal = goal.model_copy(update={"rubric": ""})
-    replies = {sample.reply for sample in samples if sample.reply.strip()}
+    replies = sorted({sample.reply for sample in samples if sample.reply.strip()})
     scores = _scores(student, goal, replies)
     again = {reply: turned(reply) for reply in replies if scores[reply] > 0.5}
     second = _scores(student, goal, {text for reply, text in again.items() if text != reply})
     for reply, text in again.items():
         scores[reply] = min(scores[reply], second.get(text, 1.0))
+    for reply, ids in zip(replies, _token_ids(student, replies), strict=True):
+        scores[reply] *= 1 - looping(ids)
     return [Verdict(score=scores.get(sample.reply, 0.0)) for sample in samples]
 
 
@@ -80,7 +88,14 @@ def turned(text: str) -> str:
     return " ".join(reversed(sentences)) if len(sentences) > 1 else text
 
 
-def _scores(student: Student, goal: Goal, texts: Set[str]) -> dict[str, float]:
+def _token_ids(student: Student, replies: Sequence[str]) -> list[list[int]]:
+    if not replies:
+        return []  # some tokenizers fail on no texts
+    found: list[list[int]] = student.tokenizer(list(replies), add_special_tokens=False)["input_ids"]
+    return found
+
+
+def _scores(student: Student, goal: Goal, texts: Collection[str]) -> dict[str, float]:
     """Each text's score from one reading."""
     replies = sorted(texts)
     prompts = [Prompt.chat(question(student, goal, reply)) for reply in replies]

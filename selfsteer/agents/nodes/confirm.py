@@ -36,7 +36,7 @@ def confirm(state: LoopState, context: Context) -> LoopState:
     steps = recalled.edits if recalled else _chosen(state)
     plan = context.plan(steps)
     context.prepare_judge(plan.edits[0].vector.dataset_id)
-    measures, details, spent = _look(context, plan, recalled)
+    measures, interval, spent = _look(context, plan, recalled)
     thresholds = context.goal.thresholds
     if _again(recalled):
         thresholds = recall_thresholds(thresholds, measures.n)
@@ -50,7 +50,7 @@ def confirm(state: LoopState, context: Context) -> LoopState:
         **_origin(recalled),
         **told(steps),
         **measures.model_dump(),
-        **details,
+        "interval": interval,
     }
     context.emit("confirmed", f"confirm/{split}", {"split": split, **verdict})
     update: LoopState = {"verdict": verdict, "spent": {"candidates": 1, **spent}}
@@ -103,7 +103,7 @@ def _cut_short(state: LoopState) -> str:
 
 def _look(
     context: Context, plan: Plan, recalled: Recollection | None
-) -> tuple[Measures, dict[str, Any], dict[str, float]]:
+) -> tuple[Measures, list[float], dict[str, float]]:
     samples = sample(
         context.student,
         [plan],
@@ -120,16 +120,12 @@ def _look(
         [outcome] = score(
             context.student, [plan], samples, context.judge, seed=context.settings.seed
         )
-        prompt_only = context.judge(samples.judged_reference())
     left = None
     if context.capability:
         few = context.settings.effort.finalist_capability if _again(recalled) else None
         items = context.capability[:few]
         left = retention(context.student, items, plan).ratio
-    details: dict[str, Any] = {
-        "interval": list(outcome.interval),
-        "prompt_only": sum(prompt_only) / len(prompt_only),
-    }
+    low, high = outcome.interval
     measures = Measures(
         steerability=outcome.steerability,
         coherence=outcome.coherence,
@@ -155,13 +151,13 @@ def _look(
                     "recalled": recalled is not None,
                     "broken": measures.broken,
                     "repetition": measures.repetition,
-                    **details,
+                    "interval": [low, high],
                 },
                 generations_id=generations_id,
             )
         ]
     )
-    return measures, details, spent
+    return measures, [low, high], spent
 
 
 def _reason(measures: Measures, thresholds: Thresholds) -> str:

@@ -22,7 +22,7 @@ from selfsteer.errors import DatasetError, PlanError, SelectorError, VectorError
 from selfsteer.steering import forward
 from selfsteer.steering.batching import Batch, buckets, pad
 from selfsteer.steering.capture import capture
-from selfsteer.steering.encoding import Encoded, encode
+from selfsteer.steering.encoding import Encoded, encode_all
 from selfsteer.steering.layer_hooks import on_layer
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example
@@ -138,10 +138,7 @@ def _batches(
     token_budget: int,
     weights: Sequence[float],
 ) -> list[_Work]:
-    rows = [
-        example if isinstance(example, Encoded) else encode(student, example)
-        for example in (*promote, *suppress)
-    ]
+    rows = encode_all(student, (*promote, *suppress))
     replies = [len(row.ids) - row.prompt_length for row in rows]
     if not rows:
         raise DatasetError("There is nothing to promote or to suppress; give completions.")

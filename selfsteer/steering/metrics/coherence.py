@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from selfsteer.errors import StudentError
-from selfsteer.steering.encoding import Encoded, encode
+from selfsteer.steering.encoding import Encoded, encode_all
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example, Prompt
 from selfsteer.steering.scoring import completion_logprobs
@@ -44,7 +44,8 @@ def log_likelihoods(
         StudentError: a prompt that fills the context by itself.
     """
     spoken = [i for i, reply in enumerate(replies) if reply.strip()]
-    rows = [_in_context(student, prompts[i], replies[i]) for i in spoken]
+    examples = [Example(prompt=prompts[i], completion=replies[i]) for i in spoken]
+    rows = [_in_context(student, row) for row in encode_all(student, examples)]
     result = [LogLikelihood(0.0, 0)] * len(replies)
     for i, logprobs in zip(spoken, completion_logprobs(student, rows), strict=True):
         total, lowest = float(logprobs.double().sum()), float(logprobs.min())
@@ -52,8 +53,7 @@ def log_likelihoods(
     return result
 
 
-def _in_context(student: Student, prompt: Prompt, reply: str) -> Encoded:
-    row = encode(student, Example(prompt=prompt, completion=reply))
+def _in_context(student: Student, row: Encoded) -> Encoded:
     if student.context_length is None or row.prompt_length >= student.context_length:
         return row  # what is too long without the reply is not for us to shorten
     stop = student.context_length
@@ -123,6 +123,25 @@ def distinct(tokens: Sequence[Hashable], n: int) -> float:
     """
     grams = [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
     return len(set(grams)) / len(grams) if grams else 1.0
+
+
+def looping(tokens: Sequence[Hashable]) -> float:
+    """The share of a reply's tokens at which it has just said the same twice in a row, 0 to 1.
+
+    That is, at which the last p tokens equal the p before them, for some p. Two of the three tokens
+    of "no no no" are such, and of a phrase said twice in a row only the last; a reply that goes
+    round for ever comes near 1. What comes again after something else, as in verse, is no loop.
+
+    Source: squares in words (Thue, "Über unendliche Zeichenreihen", 1906).
+    """
+    places: set[int] = set()
+    for period in range(1, len(tokens) // 2 + 1):
+        same = 0  # tokens in a row that are those of a period before
+        for at in range(period, len(tokens)):
+            same = same + 1 if tokens[at] == tokens[at - period] else 0
+            if same >= period:
+                places.add(at)
+    return len(places) / len(tokens) if tokens else 0.0
 
 
 def longest_repeat(tokens: Sequence[Hashable]) -> float:

@@ -78,7 +78,7 @@ def test_a_score_is_yes_against_no_over_all_spellings(talker: Student) -> None:
 
 
 def test_yes_and_no_are_treated_alike(talker: Student, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = samples("abc", "xyz", "hello")
+    asked = samples("abc", "xyz", "help")
     scores = [verdict.score for verdict in yes_no_verdicts(talker, GOAL, asked)]
     yes, no = answer_tokens(talker)
     monkeypatch.setattr(yes_no, "answer_tokens", lambda _: Answers(yes=no, no=yes))
@@ -92,6 +92,17 @@ def test_an_empty_reply_fits_no_request(talker: Student) -> None:
     assert scores[1] > 0
     assert yes_no_verdicts(talker, GOAL, []) == []
     assert [v.score for v in yes_no_verdicts(talker, GOAL, samples(""))] == [0]
+
+
+def test_a_loop_fits_as_far_as_it_is_none(talker: Student, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A letter is a token here: of "say aaaaaaaaa" eight are said right after the same."""
+    spy = Spy(talker, monkeypatch, {"say aaaaaaaaa": "", "say abcdefghi": ""})
+    yes = len(answer_tokens(talker).yes)
+    for reply in spy.said:
+        spy.odds[reply, 0] = [0.0] * yes + [-40.0] * (len(answer_tokens(talker).no))
+    loop, sound = yes_no_verdicts(talker, GOAL, samples(*spy.said))
+    assert sound.score == pytest.approx(1)
+    assert loop.score == pytest.approx(5 / 13)
 
 
 def test_identical_replies_are_asked_about_once(
@@ -146,7 +157,7 @@ def test_a_long_rubric_is_cut(talker: Student) -> None:
 def test_answers_are_weighed_where_they_are_given_and_scores_return_to_their_replies(
     talker: Student, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = {"one": "asked a, is b, so no", "two": "yes", "three": "I cannot say"}
+    said = {"one": "asked a, is b, so no", "two": "yes", "trio": "I cannot say"}
     spy = Spy(talker, monkeypatch, said)
     yes, no = answer_tokens(talker)
 
@@ -156,8 +167,8 @@ def test_answers_are_weighed_where_they_are_given_and_scores_return_to_their_rep
         ] * len(no)
 
     place = len(ids_of(talker, "asked a, is b, so "))
-    spy.odds = {("one", place): odds(0.2), ("two", 0): odds(0.9), ("three", 0): odds(0.6)}
-    verdicts = yes_no_verdicts(talker, GOAL, samples("three", "one", "two", "one"))
+    spy.odds = {("one", place): odds(0.2), ("two", 0): odds(0.9), ("trio", 0): odds(0.6)}
+    verdicts = yes_no_verdicts(talker, GOAL, samples("trio", "one", "two", "one"))
     assert [v.score for v in verdicts] == pytest.approx([0.6, 0.2, 0.9, 0.2])
 
 

@@ -98,7 +98,9 @@ def test_vectors_in_use_are_reviewed(cli: Cli, ann: Path) -> None:
     assert in_use["judged"] == {"messages": 10}
     reviewed = json.loads(cli("user", "review", "ann", "--json").stdout)["users"]["ann"]
     assert reviewed["status"] == ("retired" if reviewed["gain"] <= 0 else "in_use")
-    assert reviewed["gain"] == pytest.approx(in_use["arms"]["population"]["messages"]["ahead"])
+    # Two forwards of other batches round otherwise: a millionth of a bit a token.
+    ahead = in_use["arms"]["population"]["messages"]["ahead"]
+    assert reviewed["gain"] == pytest.approx(ahead, abs=1e-6)
 
 
 def test_a_vector_of_another_map_is_not_explained_by_this_one(

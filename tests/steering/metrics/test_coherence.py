@@ -19,6 +19,7 @@ from selfsteer.steering.metrics.coherence import (
     distinct,
     log_likelihoods,
     longest_repeat,
+    looping,
     perplexity_ratio,
     ratio_of_perplexities,
 )
@@ -134,6 +135,25 @@ def test_longest_repeat_known_values() -> None:
     assert longest_repeat("abcabc") == 1
     assert longest_repeat("aaaa") == 1  # overlapping occurrences do not count: aa aa, not aaa aaa
     assert longest_repeat("xabcyabcz") == pytest.approx(6 / 9)
+
+
+def test_looping_known_values() -> None:
+    assert looping([]) == looping("a") == looping("abcdefgh") == looping("abcxabc") == 0
+    assert looping("aaa") == pytest.approx(2 / 3)
+    assert looping("abcabc") == pytest.approx(1 / 6)
+    assert looping("abcabcabc") == pytest.approx(4 / 9)
+    assert looping("xaabbx") == pytest.approx(2 / 6)
+    assert looping("ab" * 50) == pytest.approx(97 / 100)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 2), max_size=16))
+def test_looping_equals_a_look_at_every_token(tokens: list[int]) -> None:
+    ends = [
+        any(tokens[end - 2 * p : end - p] == tokens[end - p : end] for p in range(1, end // 2 + 1))
+        for end in range(1, len(tokens) + 1)
+    ]
+    assert looping(tokens) == (sum(ends) / len(ends) if ends else 0)
 
 
 def slow_longest_repeat(tokens: list[int]) -> float:
