@@ -12,16 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
 
 from selfsteer.errors import VectorError
 from selfsteer.steering import algebra
-from selfsteer.steering.formats.foreign import read_bounded
-from selfsteer.steering.formats.native import VectorHeader, decode, encode, write_atomically
+from selfsteer.steering.formats.native import VectorHeader, decode, encode
+from selfsteer.steering.formats.saved import Saved
 from selfsteer.steering.vector_checks import check_directed, check_numbers
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ _ID_LENGTH = 16  # hex digits of the sha256 that are kept: 64 bits
 
 
 @dataclass(frozen=True, eq=False)
-class SteeringVector:
+class SteeringVector(Saved):
     """One direction per layer, with its provenance.
 
     Two vectors are equal when their ids are, that is when numbers and provenance are the same;
@@ -230,7 +229,7 @@ class SteeringVector:
         return encode(header, self.directions)
 
     @classmethod
-    def from_bytes(cls, data: bytes, source: str = "The vector") -> SteeringVector:
+    def from_bytes(cls, data: bytes, source: str = "The vector") -> Self:
         """Read :meth:`to_bytes` and verify the id.
 
         Raises:
@@ -248,24 +247,6 @@ class SteeringVector:
                 f"{header.id}."
             )
         return vector
-
-    def save(self, path: str | Path) -> None:
-        """Write the vector to ``path``, whole or not at all.
-
-        Raises:
-            VectorError: the file cannot be written.
-        """
-        write_atomically(Path(path), self.to_bytes())
-
-    @classmethod
-    def load(cls, path: str | Path) -> SteeringVector:
-        """Read a vector that :meth:`save` wrote.
-
-        Raises:
-            VectorError: the file cannot be read or is larger than any vector, or
-                :meth:`from_bytes` refuses it.
-        """
-        return cls.from_bytes(read_bounded(Path(path)), str(path))
 
 
 def random_like(vector: SteeringVector, seed: int) -> SteeringVector:

@@ -10,17 +10,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
 
 from selfsteer.errors import PlanError, VectorError
 from selfsteer.steering.extraction.leace import Eraser
-from selfsteer.steering.formats.foreign import read_bounded
-from selfsteer.steering.formats.native import write_atomically
-from selfsteer.steering.formats.parts import PartsHeader, content_id, decode_parts, encode_parts
+from selfsteer.steering.formats.parts import content_id, decode_parts, encode_parts, header_of
+from selfsteer.steering.formats.saved import Saved
 from selfsteer.steering.plan import Edit, Plan
 from selfsteer.steering.vectors import SteeringVector
 
@@ -31,7 +29,7 @@ _DUAL = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Erasure:
+class Erasure(Saved):
     """The affine map that erases a concept, layer by layer.
 
     Two are equal when their ids are, that is when numbers and provenance are the same.
@@ -97,23 +95,14 @@ class Erasure:
 
     def to_bytes(self) -> bytes:
         """The erasure as one safetensors file; the same erasure gives the same bytes."""
-        header = PartsHeader(
-            format=_FORMAT,
-            id=self.id,
-            method=self.method,
-            selector=self.selector,
-            concept=self.concept,
-            dataset_id=self.dataset_id,
-            student_fingerprint=self.student_fingerprint,
-            notes=dict(self.notes),
-        )
+        header = header_of(self, _FORMAT)
         stacked = ((part, getattr(self.eraser, part)) for part in _PARTS)
         return encode_parts(
             header, {part: dict(zip(self.layers, rows, strict=True)) for part, rows in stacked}
         )
 
     @classmethod
-    def from_bytes(cls, data: bytes, source: str = "The erasure") -> Erasure:
+    def from_bytes(cls, data: bytes, source: str = "The erasure") -> Self:
         """Read :meth:`to_bytes` and verify the id.
 
         Raises:
@@ -130,23 +119,6 @@ class Erasure:
         if erasure.id != header.id:
             raise VectorError(f"{source} is damaged: its content is not what its id says.")
         return erasure
-
-    def save(self, path: str | Path) -> None:
-        """Write the erasure to ``path``, whole or not at all.
-
-        Raises:
-            VectorError: the file cannot be written.
-        """
-        write_atomically(Path(path), self.to_bytes())
-
-    @classmethod
-    def load(cls, path: str | Path) -> Erasure:
-        """Read an erasure that :meth:`save` wrote.
-
-        Raises:
-            VectorError: the file cannot be read, or :meth:`from_bytes` refuses it.
-        """
-        return cls.from_bytes(read_bounded(Path(path)), str(path))
 
 
 def erasure_plan(

@@ -13,8 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -22,9 +21,8 @@ from torch import Tensor
 from selfsteer.errors import DatasetError, PlanError, VectorError
 from selfsteer.steering.extraction.activations import ContrastiveActivations
 from selfsteer.steering.extraction.components import right_singular_vectors
-from selfsteer.steering.formats.foreign import read_bounded
-from selfsteer.steering.formats.native import write_atomically
-from selfsteer.steering.formats.parts import PartsHeader, content_id, decode_parts, encode_parts
+from selfsteer.steering.formats.parts import content_id, decode_parts, encode_parts, header_of
+from selfsteer.steering.formats.saved import Saved
 from selfsteer.steering.plan import Edit, Plan
 from selfsteer.steering.vectors import SteeringVector
 
@@ -34,7 +32,7 @@ _ROUNDING = 1e-5  # float32 products of rows of length 1, with room for widths o
 
 
 @dataclass(frozen=True, eq=False)
-class Subspace:
+class Subspace(Saved):
     """An orthonormal basis for each layer.
 
     Two are equal when their ids are, that is when numbers and provenance are the same.
@@ -119,20 +117,11 @@ class Subspace:
 
     def to_bytes(self) -> bytes:
         """The subspace as one safetensors file; the same subspace gives the same bytes."""
-        header = PartsHeader(
-            format=_FORMAT,
-            id=self.id,
-            method=self.method,
-            selector=self.selector,
-            concept=self.concept,
-            dataset_id=self.dataset_id,
-            student_fingerprint=self.student_fingerprint,
-            notes=dict(self.notes),
-        )
+        header = header_of(self, _FORMAT)
         return encode_parts(header, {"basis": self.bases})
 
     @classmethod
-    def from_bytes(cls, data: bytes, source: str = "The subspace") -> Subspace:
+    def from_bytes(cls, data: bytes, source: str = "The subspace") -> Self:
         """Read :meth:`to_bytes` and verify the id.
 
         Raises:
@@ -146,23 +135,6 @@ class Subspace:
         if subspace.id != header.id:
             raise VectorError(f"{source} is damaged: its content is not what its id says.")
         return subspace
-
-    def save(self, path: str | Path) -> None:
-        """Write the subspace to ``path``, whole or not at all.
-
-        Raises:
-            VectorError: the file cannot be written.
-        """
-        write_atomically(Path(path), self.to_bytes())
-
-    @classmethod
-    def load(cls, path: str | Path) -> Subspace:
-        """Read a subspace that :meth:`save` wrote.
-
-        Raises:
-            VectorError: the file cannot be read, or :meth:`from_bytes` refuses it.
-        """
-        return cls.from_bytes(read_bounded(Path(path)), str(path))
 
 
 def subspace_ablation(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
@@ -53,6 +53,41 @@ class PartsHeader(BaseModel):
     def provenance(self) -> dict[str, Any]:
         """The fields that both kinds have."""
         return self.model_dump(exclude={"id", "format", "schema_version", "layer_meaning"})
+
+
+class _Described(Protocol):
+    """What the header tells of a thing."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def selector(self) -> str: ...
+    @property
+    def concept(self) -> str: ...
+    @property
+    def dataset_id(self) -> str: ...
+    @property
+    def student_fingerprint(self) -> str: ...
+    @property
+    def notes(self) -> Mapping[str, Any]: ...
+
+
+def header_of(
+    thing: _Described, format: Literal["selfsteer.subspace", "selfsteer.erasure"]
+) -> PartsHeader:
+    """The header of a subspace or an erasure."""
+    return PartsHeader(
+        format=format,
+        id=thing.id,
+        method=thing.method,
+        selector=thing.selector,
+        concept=thing.concept,
+        dataset_id=thing.dataset_id,
+        student_fingerprint=thing.student_fingerprint,
+        notes=dict(thing.notes),
+    )
 
 
 def content_id(record: Iterable[Any], tensors: Iterable[Tensor]) -> str:
