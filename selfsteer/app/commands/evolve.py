@@ -10,7 +10,7 @@ import typer
 
 from selfsteer.app import options
 from selfsteer.app.commands.run import parse_strengths
-from selfsteer.app.controllers import Deciders, Payer, build_controller, check_deciders
+from selfsteer.app.controllers import Deciders, check_deciders
 from selfsteer.app.loading import load_student, load_vector, open_memory
 from selfsteer.app.output import explain, literal, paid_words, place, print_json, stdout
 from selfsteer.app.settings import AppSettings
@@ -116,9 +116,9 @@ def evolve(
     }
     bounds = None if strengths is None else parse_strengths(strengths)
     from selfsteer.agents.evolve import evolve_goal
-    from selfsteer.app.draining import drained_by_sigterm
+    from selfsteer.app.conducting import conducted
     from selfsteer.app.inputs import Inputs
-    from selfsteer.app.watch import say_stopped, watch
+    from selfsteer.app.watch import say_stopped
     from selfsteer.memory.runs import fresh_id
     from selfsteer.steering.datasets import ContrastiveDataset
 
@@ -139,30 +139,29 @@ def evolve(
         for vector in vectors:
             memory.put_vector(vector)
         run_id = fresh_id()
-        with drained_by_sigterm() as control:
-            payer = Payer(memory, run_id, settings.budget, on_ambiguous, control)
-            decider = build_controller(who, steered, pairs, payer)
-            inputs = Inputs.store(
+        inputs = Inputs.store(
+            memory,
+            student=student,
+            device=device or defaults.device,
+            dtype=dtype or defaults.dtype,
+            dataset=pairs,
+            capability=None,
+            who=who,
+        )
+        with conducted(
+            memory, run_id, settings, steered, inputs, on_ambiguous=on_ambiguous
+        ) as conduct:
+            ended = evolve_goal(
+                steered,
+                conduct.decider,
                 memory,
-                student=student,
-                device=device or defaults.device,
-                dtype=dtype or defaults.dtype,
+                settings,
                 dataset=pairs,
-                capability=None,
-                who=who,
+                capability=inputs.capability(memory),
+                listener=conduct.listener,
+                control=conduct.control,
+                run_id=run_id,
             )
-            with watch(memory, settings, inputs) as listener:
-                ended = evolve_goal(
-                    steered,
-                    decider,
-                    memory,
-                    settings,
-                    dataset=pairs,
-                    capability=inputs.capability(memory),
-                    listener=listener,
-                    control=control,
-                    run_id=run_id,
-                )
         if ended.status == "stopped":
             say_stopped(memory, run_id)
         conclude_evolution(memory, ended, out, json_=json_)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfsteer.app import options
-from selfsteer.app.controllers import Deciders, Payer, build_controller, check_deciders
+from selfsteer.app.controllers import Deciders, check_deciders
 from selfsteer.app.loading import load_student, named_meaning, open_memory
 from selfsteer.app.output import explain, literal, paid_words, plan_lines, print_json, stdout
 from selfsteer.app.settings import AppSettings
@@ -162,9 +162,9 @@ def run(
     )
     check_deciders(who)
     from selfsteer.agents.loop import run_goal
-    from selfsteer.app.draining import drained_by_sigterm
+    from selfsteer.app.conducting import conducted
     from selfsteer.app.inputs import Inputs
-    from selfsteer.app.watch import say_stopped, watch
+    from selfsteer.app.watch import say_stopped
     from selfsteer.memory.runs import fresh_id
     from selfsteer.steering.capability import load_capability
     from selfsteer.steering.datasets import ContrastiveDataset
@@ -177,31 +177,30 @@ def run(
             memory.users.get(user)  # before the student is loaded, which takes long
         steered = load_student(student, device, dtype)
         run_id = fresh_id()
-        with drained_by_sigterm() as control:
-            payer = Payer(memory, run_id, settings.budget, on_ambiguous, control)
-            decider = build_controller(who, steered, pairs, payer)
-            inputs = Inputs.store(
+        inputs = Inputs.store(
+            memory,
+            student=student,
+            device=device or defaults.device,
+            dtype=dtype or defaults.dtype,
+            dataset=pairs,
+            capability=questions,
+            who=who,
+        )
+        with conducted(
+            memory, run_id, settings, steered, inputs, on_ambiguous=on_ambiguous
+        ) as conduct:
+            ended = run_goal(
+                steered,
+                conduct.decider,
                 memory,
-                student=student,
-                device=device or defaults.device,
-                dtype=dtype or defaults.dtype,
-                dataset=pairs,
-                capability=questions,
-                who=who,
+                settings,
+                capability=inputs.capability(memory),
+                listener=conduct.listener,
+                control=conduct.control,
+                run_id=run_id,
+                user_id=user,
+                meaning=meaning,
             )
-            with watch(memory, settings, inputs) as listener:
-                ended = run_goal(
-                    steered,
-                    decider,
-                    memory,
-                    settings,
-                    capability=inputs.capability(memory),
-                    listener=listener,
-                    control=control,
-                    run_id=run_id,
-                    user_id=user,
-                    meaning=meaning,
-                )
         if ended.status == "stopped":
             say_stopped(memory, run_id)
         paid = memory.ledger.paid(run_id)
@@ -232,9 +231,9 @@ def resume(
     from selfsteer.agents.loop import resume_run
     from selfsteer.agents.settings import RunSettings
     from selfsteer.app.commands.evolve import conclude_evolution
-    from selfsteer.app.draining import drained_by_sigterm
+    from selfsteer.app.conducting import conducted
     from selfsteer.app.inputs import Inputs
-    from selfsteer.app.watch import say_stopped, watch
+    from selfsteer.app.watch import say_stopped
 
     with open_memory(db) as memory:
         stopped = memory.runs.get(run_id)
@@ -248,26 +247,25 @@ def resume(
         settings = kind.model_validate(stopped.settings)
         changes = {"base_url": base_url, "timeout": timeout}
         given = {name: value for name, value in changes.items() if value is not None}
-        who = inputs.who.model_copy(update=given)
+        inputs = inputs.model_copy(update={"who": inputs.who.model_copy(update=given)})
         pairs = inputs.dataset(memory)
         go_on = (
             partial(resume_evolution, dataset=pairs)
             if evolves
             else partial(resume_run, meaning=named_meaning(load=False))
         )
-        with drained_by_sigterm() as control:
-            payer = Payer(memory, run_id, settings.budget, on_ambiguous, control)
-            decider = build_controller(who, model, pairs, payer)
-            with watch(memory, settings, inputs, run_id) as listener:
-                ended = go_on(
-                    run_id,
-                    model,
-                    decider,
-                    memory,
-                    capability=inputs.capability(memory),
-                    listener=listener,
-                    control=control,
-                )
+        with conducted(
+            memory, run_id, settings, model, inputs, on_ambiguous=on_ambiguous, resumed=True
+        ) as conduct:
+            ended = go_on(
+                run_id,
+                model,
+                conduct.decider,
+                memory,
+                capability=inputs.capability(memory),
+                listener=conduct.listener,
+                control=conduct.control,
+            )
         if ended.status == "stopped":
             say_stopped(memory, run_id)
         if evolves:
