@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -28,8 +29,12 @@ def write_bundle(
 
     Raises:
         MemoryFileError: an unknown or unfinished run, an unknown vector, one that came from a
-            user's data, a blob that is altered or in quarantine, or a file that is there already
-            or cannot be written.
+            user's data, or a file that is there already or cannot be written; where runs or vectors
+            are named, a blob of theirs that is altered or in quarantine.
+
+    Warns:
+        UserWarning: of everything, a blob is altered or in quarantine; it is left out, with the
+            runs that refer to it.
     """
     everything = not run_ids and not vector_ids
     ended = memory.runs.ended()
@@ -52,6 +57,10 @@ def write_bundle(
     if everything:
         vector_ids = [name for name in stored if name not in users.artefacts | users.loose]
     wanted = _needed(stored, [*vector_ids], runs)
+    if everything:
+        lost = _lost(memory, [stored[name] for name in stored if name in wanted])
+        wanted -= lost
+        runs = tuple(run for run in runs if lost.isdisjoint(ids_in(run.model_dump_json())))
     artefacts = tuple(_bundled(kept) for name, kept in stored.items() if name in wanted)
     bundle = Bundle(artefacts=artefacts, runs=runs)
     with new_file(path) as half, zipfile.ZipFile(half, "x") as file:
@@ -87,6 +96,21 @@ def _needed(
             needed.add(name)
             waiting += ids_in(stored[name].model_dump_json())
     return needed
+
+
+def _lost(memory: Memory, wanted: Sequence[Artefact]) -> set[str]:
+    """Those of the artefacts that cannot be read."""
+    lost: set[str] = set()
+    for kept in wanted:
+        try:
+            memory.get_blob(kept.kind, kept.id)
+        except MemoryFileError as error:
+            lost.add(kept.id)
+            warnings.warn(
+                f"{error} It is left out of the bundle, with the runs that refer to it.",
+                stacklevel=3,
+            )
+    return lost
 
 
 def _bundled(kept: Artefact) -> BundledArtefact:

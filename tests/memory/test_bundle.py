@@ -211,6 +211,22 @@ def test_a_run_is_not_exported_without_a_blob_that_it_needs(
     write_bundle(memory, file, run_ids=[good.id])
 
 
+def test_of_everything_what_is_sound_is_exported(
+    memory: Memory, live: Callable[..., Run], file: Path, path: Path, tmp_path: Path
+) -> None:
+    bad, good = live(), live("be terse")
+    vector = str((bad.verdict or {})["vector_id"])
+    alter_blob(path, vector)
+    with Memory.open(path) as again, pytest.warns(UserWarning, match=f"{vector} .*left out"):
+        bundle = write_bundle(again, file)
+    assert [one.run.id for one in bundle.runs] == [good.id]
+    assert vector not in {one.id for one in bundle.artefacts}
+    with Memory.open(tmp_path / "other.db") as other:
+        read_bundle(other, file)
+        assert [run.id for run in other.runs.all()] == [good.id]
+        assert not check(other).faults
+
+
 def test_what_cannot_be_exported(
     memory: Memory, run: Run, file: Path, path: Path, vector: SteeringVector
 ) -> None:
@@ -220,14 +236,16 @@ def test_what_cannot_be_exported(
         write_bundle(memory, file, run_ids=["beef"])
     with pytest.raises(MemoryFileError, match="holds no vector"):
         write_bundle(memory, file, vector_ids=[vector.id])
-    memory.put_vector(vector)
-    alter_blob(path, vector.id)
-    with Memory.open(path) as again, pytest.raises(MemoryFileError, match="altered"):
-        write_bundle(again, file)
-    assert not file.exists()
     file.write_text("precious")
     with pytest.raises(MemoryFileError, match="exists"):
         write_bundle(memory, file)
+    assert file.read_text() == "precious"
+    file.unlink()
+    memory.put_vector(vector)
+    alter_blob(path, vector.id)
+    with Memory.open(path) as again, pytest.raises(MemoryFileError, match="altered"):
+        write_bundle(again, file, vector_ids=[vector.id])
+    assert not file.exists()
 
 
 def test_another_run_of_the_same_name_is_refused(
