@@ -63,6 +63,8 @@ def test_an_accepted_run_is_shown_whole(memory: Memory, accepted: Run) -> None:
     assert str(verdict["reason"]) in page.words
     for part in ("no instruction", "instruction only", "steered", "AUROC", "Round 1", "scripted"):
         assert part in page.words, part
+    measured = page.words.split("What was measured")[1].split("Before and after")[0]
+    assert measured.count("instruction only") == 1  # the confirmation judges the steered arm alone
     assert str(verdict["vector_id"]) in page.words
     for site in ("reply", "start"):
         assert f"{site} " in page.words
