@@ -50,7 +50,7 @@ def confirm(state: LoopState, context: Context) -> LoopState:
         **_origin(recalled),
         **told(steps),
         **measures.model_dump(),
-        "interval": interval,
+        "interval": [*interval],
     }
     context.emit("confirmed", f"confirm/{split}", {"split": split, **verdict})
     update: LoopState = {"verdict": verdict, "spent": {"candidates": 1, **spent}}
@@ -103,7 +103,7 @@ def _cut_short(state: LoopState) -> str:
 
 def _look(
     context: Context, plan: Plan, recalled: Recollection | None
-) -> tuple[Measures, list[float], dict[str, float]]:
+) -> tuple[Measures, tuple[float, float], dict[str, float]]:
     samples = sample(
         context.student,
         [plan],
@@ -125,7 +125,6 @@ def _look(
         few = context.settings.effort.finalist_capability if _again(recalled) else None
         items = context.capability[:few]
         left = retention(context.student, items, plan).ratio
-    low, high = outcome.interval
     measures = Measures(
         steerability=outcome.steerability,
         coherence=outcome.coherence,
@@ -151,13 +150,13 @@ def _look(
                     "recalled": recalled is not None,
                     "broken": measures.broken,
                     "repetition": measures.repetition,
-                    "interval": [low, high],
+                    "interval": [*outcome.interval],
                 },
                 generations_id=generations_id,
             )
         ]
     )
-    return measures, [low, high], spent
+    return measures, outcome.interval, spent
 
 
 def _reason(measures: Measures, thresholds: Thresholds) -> str:

@@ -248,9 +248,8 @@ def resume(
         changes = {"base_url": base_url, "timeout": timeout}
         given = {name: value for name, value in changes.items() if value is not None}
         inputs = inputs.model_copy(update={"who": inputs.who.model_copy(update=given)})
-        pairs = inputs.dataset(memory)
         go_on = (
-            partial(resume_evolution, dataset=pairs)
+            partial(resume_evolution, dataset=inputs.dataset(memory))
             if evolves
             else partial(resume_run, meaning=named_meaning(load=False))
         )
