@@ -32,6 +32,7 @@ from selfsteer.steering.prompts import Prompt
 from tests.steering.students import build_student
 
 GOAL = "use the first half of the alphabet"
+PARTS = ("use the letters a to g", "use the letters h to m")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 FIRST_HALF = set(LETTERS[:13])
 EASY = Thresholds(steerability=0.05, coherence=10, broken=1, retention=0)
@@ -113,6 +114,16 @@ class Scripted:
 
     def reflect(self, goal: Goal, history: Sequence[RoundSummary]) -> Decision:
         return self._decide(history) if self._decide else next_action(goal, history)
+
+
+def split_then_confirm(history: Sequence[RoundSummary]) -> Decision:
+    """Splits the goal after its first round, and then takes the best there is."""
+    if len(history) == 1:
+        return Decision(action="split", parts=PARTS, reason="two things")
+    best = history[-1].best
+    if best is None:
+        return Decision(action="give_up", reason="no pairs")
+    return Decision(action="confirm", candidate=best.spec(), reason="the best there is")
 
 
 def deal_few(seed: int) -> ProbeSplits:

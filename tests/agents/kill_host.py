@@ -20,16 +20,24 @@ import torch
 
 from selfsteer.agents import graph, loop
 from selfsteer.agents.budget import Budget
+from selfsteer.agents.controller import Controller
 from selfsteer.agents.models.anthropic_model import AnthropicModel
+from selfsteer.agents.paid_batches import BatchedCalls
 from selfsteer.agents.paid_calls import CallInDoubt, PaidCalls
 from selfsteer.errors import MemoryFileError
 from selfsteer.memory.ledger import Ledger
 from selfsteer.memory.runs import Runs
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
-from tests.agents.doubles import Scripted, build_talker, deal_few, settings
+from tests.agents.doubles import (
+    Scripted,
+    build_talker,
+    deal_few,
+    settings,
+    split_then_confirm,
+)
 from tests.agents.paid_doubles import price
-from tests.agents.paid_scripted import PaidScripted
+from tests.agents.paid_scripted import Batching, PaidScripted
 
 IN_DOUBT, MISTAKE = 3, 1
 
@@ -38,7 +46,12 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def strike(owner: Any, name: str, late: bool, here: Callable[..., bool]) -> None:
+def always(*_: Any) -> bool:
+    """Whichever call it is."""
+    return True
+
+
+def strike(owner: Any, name: str, late: bool, here: Callable[..., bool] = always) -> None:
     """Die before or after a call of a method, where `here` says so of its arguments."""
     method = getattr(owner, name)
 
@@ -67,12 +80,20 @@ def strike_call(memory: Memory, run_id: str, point: str, late: bool, number: int
     strike(AnthropicModel if point == "send" else Ledger, point, late, here)
 
 
-def strike_node(name: str, late: bool) -> None:
-    """Die at the top of a node, or behind all that it writes and before its checkpoint."""
+def strike_node(name: str, late: bool, spared: int = 0) -> None:
+    """Die at the top of a node, or behind all that it writes and before its checkpoint.
+
+    Args:
+        spared: how often the node comes through before.
+    """
+    left = [None] * spared
 
     def doomed(node: Any) -> Any:
         @functools.wraps(node)
         def struck(*arguments: Any) -> Any:
+            if left:
+                left.pop()
+                return node(*arguments)
             if not late:
                 die()
             node(*arguments)
@@ -84,26 +105,48 @@ def strike_node(name: str, late: bool) -> None:
     graph.OTHERS = tuple(map(doomed, graph.OTHERS))
 
 
+def strike_as(memory: Memory, run_id: str, kill: dict[str, Any]) -> None:
+    """Prepare the death that is ordered."""
+    match kill:
+        case {"at": "node", "name": name, "late": late}:
+            strike_node(name, late, kill.get("spared", 0))
+        case {"at": "call", "name": name, "late": late, "number": number}:
+            strike_call(memory, run_id, name, late, number)
+        case {"at": "batch", "name": name, "late": late}:
+            strike(
+                AnthropicModel if name in ("start_batch", "finish_batch") else Ledger, name, late
+            )
+        case {"at": "end", "name": name, "late": late}:
+            strike(Runs, name, late)
+        case _:
+            raise ValueError(f"unknown order {kill}")
+
+
+def controller_of(order: dict[str, Any], memory: Memory, budget: Budget) -> Controller:
+    """Who decides: one that is "whole", splits its goal into "parts", or pays for "batches"."""
+    model = AnthropicModel("model-of-the-tests", base_url=order["url"])
+    paying = (memory.ledger, order["run"], budget, model, price, order["on_ambiguous"])
+    if order["who"] == "batches":
+        return Batching(BatchedCalls(*paying))
+    decide = split_then_confirm if order["who"] == "parts" else None
+    return PaidScripted(PaidCalls(*paying), decide)
+
+
 def live(talker: Student, order: dict[str, Any]) -> int:
     """Begin or resume a run, and die on the way if told to."""
-    run_id, kill = order["run"], order["kill"]
+    run_id = order["run"]
     with Memory.open(order["db"]) as memory:
-        if kill and kill["at"] == "node":
-            strike_node(kill["name"], kill["late"])
-        elif kill and kill["at"] == "call":
-            strike_call(memory, run_id, kill["name"], kill["late"], kill["number"])
-        elif kill:
-            strike(Runs, kill["name"], kill["late"], lambda *_: True)
+        if order["kill"]:
+            strike_as(memory, run_id, order["kill"])
         chosen = settings(budget=Budget(**order["budget"]), approve=frozenset(order["approve"]))
-        model = AnthropicModel("model-of-the-tests", base_url=order["url"])
-        paid = PaidCalls(memory.ledger, run_id, chosen.budget, model, price, order["on_ambiguous"])
+        controller = controller_of(order, memory, chosen.budget)
         try:
             memory.runs.get(run_id)
         except MemoryFileError:
-            loop.run_goal(talker, PaidScripted(paid), memory, chosen, run_id=run_id)
+            loop.run_goal(talker, controller, memory, chosen, run_id=run_id)
         else:
             try:
-                loop.resume_run(run_id, talker, PaidScripted(paid), memory)
+                loop.resume_run(run_id, talker, controller, memory)
             except CallInDoubt:
                 return IN_DOUBT
     return 0

@@ -1,9 +1,10 @@
-"""A controller that follows a script and pays for every step of it, and who answers it."""
+"""Controllers that follow a script and pay for every step of it, and who answers them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from selfsteer.agents.models.anthropic_model import STREAM_ABOVE
@@ -38,8 +39,38 @@ def answer(asked: Asked) -> Answer:
     return messages.said(text)
 
 
+class Batches:
+    """Answers as `answer`, the requests of batches too, which have always ended already.
+
+    Attributes:
+        taken: the requests of each batch, by the batch's name.
+    """
+
+    def __init__(self) -> None:
+        self.taken: dict[str, list[dict[str, Any]]] = {}
+
+    def __call__(self, asked: Asked) -> Answer:
+        if "/batches" not in asked.path:
+            return answer(asked)
+        if asked.method == "POST":
+            name = f"msgbatch_{len(self.taken)}"
+            self.taken[name] = asked.body["requests"]
+            return messages.batch(asked, name, "ended")
+        if not asked.path.endswith("/results"):
+            return messages.batch(asked, asked.path.rpartition("/")[2], "ended")
+        requests = self.taken[asked.path.split("/")[-2]]
+        return messages.results((one["custom_id"], _succeeded(asked, one)) for one in requests)
+
+
+def _succeeded(asked: Asked, one: Mapping[str, Any]) -> dict[str, Any]:
+    """What becomes of a request of a batch."""
+    said = answer(replace(asked, body=one["params"]))
+    return {"type": "succeeded", "message": json.loads(said.body)}
+
+
 STREAMED = ("propose", "reflect")
 LONG = STREAM_ABOVE + 1
+Decide = Callable[[Sequence[RoundSummary]], Decision]
 
 
 class PaidScripted(Scripted):
@@ -47,8 +78,8 @@ class PaidScripted(Scripted):
 
     name = "paid"
 
-    def __init__(self, paid: PaidCalls) -> None:
-        super().__init__()
+    def __init__(self, paid: PaidCalls, decide: Decide | None = None) -> None:
+        super().__init__(decide)
         self.model = paid.model
         self._paid = paid
 
@@ -71,13 +102,27 @@ class PaidScripted(Scripted):
         return super().reflect(goal, history).model_copy(update=said)
 
     def _ask(self, step: str, role: str, question: Mapping[str, Any]) -> Any:
-        ask = Ask(
-            system=role,
-            messages=(Message(role="user", content=json.dumps(question)),),
-            answer_schema={"type": "object"},
-            answer_name=role,
-            max_tokens=LONG if role in STREAMED else 1_000,
-        )
+        ask = question_of(role, question)
         said = json.loads(self._paid.ask(step, role, ask).text)
         self._paid.parsed(step, role, ask)
         return said
+
+
+class Batching(PaidScripted):
+    """Asks about every reply by itself, and hands what it will ask in together."""
+
+    def judge(self, goal: Goal, samples: Sequence[Sample]) -> list[Verdict]:
+        questions = [{"replies": [sample.reply]} for sample in samples]
+        self._paid.prefetch("judge", "judge", [question_of("judge", one) for one in questions])
+        return [Verdict(score=self._ask("judge", "judge", one)[0]) for one in questions]
+
+
+def question_of(role: str, question: Mapping[str, Any]) -> Ask:
+    """A question to a role, as it goes out."""
+    return Ask(
+        system=role,
+        messages=(Message(role="user", content=json.dumps(question)),),
+        answer_schema={"type": "object"},
+        answer_name=role,
+        max_tokens=LONG if role in STREAMED else 1_000,
+    )

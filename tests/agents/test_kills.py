@@ -20,7 +20,7 @@ from selfsteer.memory.records import Run
 from selfsteer.memory.store import Memory
 from tests.agents.doubles import record
 from tests.agents.kill_host import IN_DOUBT
-from tests.agents.paid_scripted import answer
+from tests.agents.paid_scripted import Batches, answer
 from tests.loopback.server import LoopbackServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,6 +98,7 @@ class Place:
         run: str = RUN,
         budget: Mapping[str, int] | None = None,
         approve: Sequence[str] = (),
+        who: str = "whole",
     ) -> int:
         return self._host.live(
             db=str(self.db),
@@ -107,6 +108,7 @@ class Place:
             on_ambiguous=on_ambiguous,
             budget=budget or {},
             approve=approve,
+            who=who,
         )
 
     def sent(self) -> Counter[str]:
@@ -130,6 +132,19 @@ def place(host: Host, tmp_path: Path) -> Iterator[Place]:
         yield Place(host, server, tmp_path / "memory.db")
 
 
+# The same of a batch: whether the killed process leaves a batch in doubt.
+BATCH_STEPS = {
+    "before-begin": ("begin_together", False, False),
+    "between-begin-and-hand-in": ("start_batch", False, True),
+    "between-hand-in-and-its-name": ("start_batch", True, True),
+    "with-its-name": ("batched", True, False),
+    "between-fetch-and-commit": ("finish_batch", True, False),
+    "after-the-first-commit": ("commit", True, False),
+    "after-the-first-charge": ("charge", True, False),
+    "after-the-first-parsed": ("parsed", True, False),
+}
+
+
 @pytest.fixture(scope="module")
 def undisturbed(host: Host, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Counter[str]]:
     """What a run leaves behind that nobody kills, and what it asks."""
@@ -137,6 +152,15 @@ def undisturbed(host: Host, tmp_path_factory: pytest.TempPathFactory) -> tuple[A
         place = Place(host, server, tmp_path_factory.mktemp("undisturbed") / "memory.db")
         assert place.live() == 0
         return place.left_behind(), place.sent()
+
+
+@pytest.fixture(scope="module")
+def undisturbed_batches(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What a run with batches leaves behind that nobody kills."""
+    with LoopbackServer(Batches()) as server:
+        place = Place(host, server, tmp_path_factory.mktemp("undisturbed") / "memory.db")
+        assert place.live(who="batches") == 0
+        return place.left_behind()
 
 
 def assert_same_end(place: Place, undisturbed: tuple[Any, Counter[str]]) -> None:
@@ -247,3 +271,51 @@ def test_a_call_in_doubt_waits_to_be_told(
     assert place.live() == 0
     assert_same_end(place, undisturbed)
     assert place.sent().total() == undisturbed[1].total() + 1
+
+
+def test_kills_at_every_part_of_a_goal_that_was_split(
+    place: Place, host: Host, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """In the nodes that each part goes through, for the first part and for the second."""
+    nodes = [(name, late) for name in ("propose", "collect", "next_part") for late in (False, True)]
+    for number, (name, late) in enumerate(2 * nodes):
+        # The first process has the round before the split to itself; each goes on from the last.
+        kill = {"at": "node", "name": name, "late": late, "spared": int(number == 0)}
+        assert place.live(kill, who="parts") == KILLED, (number, name)
+    assert place.live(who="parts") == 0
+    with LoopbackServer(answer) as server:
+        other = Place(host, server, tmp_path_factory.mktemp("undisturbed") / "memory.db")
+        assert other.live(who="parts") == 0
+        asked = other.sent()
+    (run, found, _), (expected, unkilled, _) = place.left_behind(), other.left_behind()
+    assert run.verdict is not None and run.verdict["further"]
+    assert (run.status, run.verdict, found) == (expected.status, expected.verdict, unkilled)
+    assert place.sent() == asked and set(asked.values()) == {1}
+
+
+@pytest.mark.parametrize("step", BATCH_STEPS)
+def test_kills_at_a_step_of_a_batch(
+    host: Host, tmp_path: Path, undisturbed_batches: Any, step: str
+) -> None:
+    """Three in a row; a batch of which the name is on record is fetched, never paid again."""
+    name, late, doubtful = BATCH_STEPS[step]
+    desk = Batches()
+    with LoopbackServer(desk) as server:
+        place = Place(host, server, tmp_path / "memory.db")
+        for _ in range(3):
+            kill = {"at": "batch", "name": name, "late": late}
+            assert place.live(kill, who="batches") == KILLED
+        assert place.live(who="batches", on_ambiguous="ask") == (IN_DOUBT if doubtful else 0)
+        if doubtful:
+            assert place.live(who="batches") == 0
+        (run, found, _), (expected, unkilled, _) = place.left_behind(), undisturbed_batches
+        assert (run.status, run.verdict, found) == (expected.status, expected.verdict, unkilled)
+        alone = [asked.body for asked in server.asked if asked.path == "/v1/messages"]
+    together = [one["params"] for requests in desk.taken.values() for one in requests]
+    sent = Counter(json.dumps(one, sort_keys=True) for one in [*alone, *together])
+    with Memory.open(place.db) as memory:
+        assert doubtful == any(entry.status == "sent" for entry in memory.ledger.entries(RUN))
+    # What was handed in by a process that did not live to write down the batch's name.
+    lost = list(desk.taken.values())[:3] if step == "between-hand-in-and-its-name" else []
+    twice = {json.dumps(one["params"], sort_keys=True) for batch in lost for one in batch}
+    assert {one: times for one, times in sent.items() if times > 1} == dict.fromkeys(twice, 2)

@@ -18,22 +18,20 @@ from selfsteer.memory.records import Run
 from selfsteer.memory.runs import Runs
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
-from tests.agents.doubles import GOAL, Scripted, first_half, kinds, record, settings
+from tests.agents.doubles import (
+    GOAL,
+    PARTS,
+    Scripted,
+    first_half,
+    kinds,
+    record,
+    settings,
+    split_then_confirm,
+)
 from tests.agents.test_policy import evidence
 from tests.agents.test_resume import Strike
 
 pytestmark = pytest.mark.usefixtures("few_probes")
-
-PARTS = ("use the letters a to g", "use the letters h to m")
-
-
-def split_then_confirm(history: Sequence[RoundSummary]) -> Decision:
-    if len(history) == 1:
-        return Decision(action="split", parts=PARTS, reason="two things")
-    best = history[-1].best
-    if best is None:
-        return Decision(action="give_up", reason="no pairs")
-    return Decision(action="confirm", candidate=best.spec(), reason="the best there is")
 
 
 class Splitting(Scripted):

@@ -91,33 +91,36 @@ class BatchDesk:
         self._ids: list[str] = []
 
     def __call__(self, asked: Asked) -> Answer:
-        host = asked.headers["host"]
         if asked.method == "POST":
             self._ids = [request["custom_id"] for request in asked.body["requests"]]
-            return self._batch(host, "in_progress")
+            return batch(asked, "msgbatch_1", "in_progress")
         if asked.path.endswith("/results"):
-            return Answer(self._lines(), content_type="application/x-jsonl")
+            pairs = zip(self._ids, self._results, strict=True)
+            return results((i, r) for i, r in pairs if r is not None)
         if self._polls:
             self._polls -= 1
-            return self._batch(host, "in_progress")
-        return self._batch(host, "ended")
+            return batch(asked, "msgbatch_1", "in_progress")
+        return batch(asked, "msgbatch_1", "ended")
 
-    def _batch(self, host: str, status: str) -> Answer:
-        url = f"http://{host}/v1/messages/batches/msgbatch_1/results"
-        moment = "2026-01-01T00:00:00Z"
-        counts = dict.fromkeys(("processing", "succeeded", "errored", "canceled", "expired"), 0)
-        batch = {
-            "id": "msgbatch_1",
-            "type": "message_batch",
-            "processing_status": status,
-            "request_counts": counts,
-            "created_at": moment,
-            "expires_at": moment,
-            "results_url": url if status == "ended" else None,
-        }
-        return Answer(json.dumps(batch))
 
-    def _lines(self) -> str:
-        pairs = zip(self._ids, self._results, strict=True)
-        lines = [json.dumps({"custom_id": i, "result": r}) for i, r in pairs if r is not None]
-        return "\n".join(reversed(lines))
+def batch(asked: Asked, name: str, status: str) -> Answer:
+    """What becomes of a batch."""
+    url = f"http://{asked.headers['host']}/v1/messages/batches/{name}/results"
+    moment = "2026-01-01T00:00:00Z"
+    counts = dict.fromkeys(("processing", "succeeded", "errored", "canceled", "expired"), 0)
+    body = {
+        "id": name,
+        "type": "message_batch",
+        "processing_status": status,
+        "request_counts": counts,
+        "created_at": moment,
+        "expires_at": moment,
+        "results_url": url if status == "ended" else None,
+    }
+    return Answer(json.dumps(body))
+
+
+def results(pairs: Iterable[tuple[str, Mapping[str, Any]]]) -> Answer:
+    """The results of a batch, backwards: a request's `custom_id` and its `result`."""
+    lines = [json.dumps({"custom_id": name, "result": result}) for name, result in pairs]
+    return Answer("\n".join(reversed(lines)), content_type="application/x-jsonl")
