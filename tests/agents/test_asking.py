@@ -38,6 +38,7 @@ def test_a_good_answer_is_read_and_put_on_record() -> None:
         ({"action": "give_up"}, "reason"),
         ({**GOOD, "more": 1}, "more"),
         ("[]", "answer"),
+        (r'{"action": "give_up", "reason": "\ud800"}', "surrogate"),
     ],
 )
 def test_one_repair_turn_shows_what_was_wrong(bad: object, told: str) -> None:

@@ -33,8 +33,20 @@ def extract_json(text: str) -> JsonValue:
     does not, and objects before lists, which prose also has ("in [0, 1]").
 
     Raises:
-        UnreadableReply: there is no object or list, one that is cut, or several that differ.
+        UnreadableReply: there is no object or list, one that is cut, several that differ, or one
+            with half of a surrogate pair, which JSON can write and no text can hold.
     """
+    found = _extract(text)
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise UnreadableReply(
+            "The model's answer holds half of a surrogate pair; ask it again for valid Unicode."
+        ) from error
+    return found
+
+
+def _extract(text: str) -> JsonValue:
     try:
         return _decode_all(text)
     except (ValueError, RecursionError):

@@ -87,3 +87,10 @@ def test_reasoning_tags_within_an_answer_stay() -> None:
 def test_what_is_not_clear_is_refused(text: str, why: str) -> None:
     with pytest.raises(UnreadableReply, match=why):
         extract_json(text)
+
+
+@pytest.mark.parametrize("text", [r'{"why": "\ud800"}', r'So: {"\udc00": ["x"]}.'])
+def test_half_of_a_surrogate_pair_is_no_answer(text: str) -> None:
+    with pytest.raises(UnreadableReply, match="surrogate"):
+        extract_json(text)
+    assert extract_json(r'{"why": "\ud83d\ude00"}') == {"why": "\U0001f600"}
