@@ -1,6 +1,8 @@
 """What a run can tell: one type a kind. Every event is one of these when it is written.
 
-Memory's history is the one truth; what is shown, exported or reported is read from there.
+Memory's history is the one truth; what is shown, exported or reported is read from there. Two kinds
+of event are never written as such: candidates and rounds have tables of their own, from which
+`memory.history` tells them.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from selfsteer.agents.types import (
     SearchSpace,
     SiteEvidence,
 )
+from selfsteer.memory.records import Arm, Split
 from selfsteer.memory.store import Memory
 
 
@@ -132,6 +135,35 @@ class Evaluated(Record):
     best: CandidateResult
 
 
+class CandidateOnRecord(Record):
+    """A plan with what it scored on the probes of one split; `generations_id` names the replies."""
+
+    kind: Literal["candidate"]
+    round: int
+    split: Split
+    number: int
+    arm: Arm
+    plan: dict[str, JsonValue]
+    steerability: float | None
+    coherence: float | None
+    retention: float | None
+    n: int
+    details: dict[str, JsonValue]
+    generations_id: str | None
+
+
+class RoundOnRecord(Record):
+    """A round ended: with these data, this vector, and this decision."""
+
+    kind: Literal["round"]
+    number: int
+    dataset_id: str | None
+    vector_id: str | None
+    decision: str
+    reason: str
+    details: dict[str, JsonValue]
+
+
 class Reflected(Decision):
     """The controller said what comes next."""
 
@@ -192,10 +224,12 @@ class Confirmed(Concluded):
 
 
 class VerdictStored(Concluded):
-    """The run's conclusion, with what it has spent up to there."""
+    """The run's conclusion, with what it has spent up to there; `exact` unless a paid call counts
+    at the most that it may have cost."""
 
     kind: Literal["verdict"]
     spent: Spent
+    exact: bool = True
 
 
 class Reported(Record):
@@ -280,6 +314,8 @@ RunEvent = Annotated[
     | Extracted
     | SearchSpaceChosen
     | Evaluated
+    | CandidateOnRecord
+    | RoundOnRecord
     | Reflected
     | RanOut
     | Waiting

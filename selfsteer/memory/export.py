@@ -1,4 +1,4 @@
-"""The events of a run as JSON lines: a copy for other programs, made from the history."""
+"""The history of a run as JSON lines: a copy for other programs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from selfsteer.errors import MemoryFileError
+from selfsteer.memory.history import history
 from selfsteer.memory.records import Event, to_json
 from selfsteer.memory.store import Memory
 
@@ -23,7 +24,7 @@ def events_file(memory: Memory, run_id: str) -> Path:
 
 
 def write_events(memory: Memory, run_id: str) -> Path:
-    """Write all events of a run anew; a reader finds the old file or the new one, never a part.
+    """Write the history of a run anew; a reader finds the old file or the new one, never a part.
 
     Raises:
         MemoryFileError: the file cannot be written.
@@ -33,7 +34,7 @@ def write_events(memory: Memory, run_id: str) -> Path:
     memory.files.note("events", path, run_ids=[run_id])
     try:
         path.parent.mkdir(exist_ok=True)
-        lines = event_lines(memory.runs.events(run_id))
+        lines = event_lines(history(memory, run_id))
         half.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         os.replace(half, path)
     except OSError as error:

@@ -15,6 +15,7 @@ from selfsteer.agents.events import EVENTS, RunEvent, record_event
 from selfsteer.agents.evolve import evolve_goal
 from selfsteer.agents.loop import resume_run, run_goal
 from selfsteer.memory.export import events_file
+from selfsteer.memory.history import history
 from selfsteer.memory.records import Run
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
@@ -35,8 +36,8 @@ def lines(memory: Memory, run: Run) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def history(memory: Memory, run: Run) -> list[tuple[int, str, Any]]:
-    return [(event.sequence, event.kind, event.payload) for event in memory.runs.events(run.id)]
+def on_record(memory: Memory, run: Run) -> list[tuple[int, str, Any]]:
+    return [(event.sequence, event.kind, event.payload) for event in history(memory, run.id)]
 
 
 def told(rows: list[dict[str, Any]]) -> list[tuple[int, str, Any]]:
@@ -64,12 +65,12 @@ def test_every_kind_is_told_and_read_back_as_it_was_written(
     evolve_goal(talker, Scripted(), memory, evolving(founders(talker, memory)))
     found = set()
     for run in memory.runs.all():
-        for event in memory.runs.events(run.id):
+        for event in history(memory, run.id):
             read = EVENTS.validate_python({"kind": event.kind, **event.payload})
             written = read.model_dump(mode="json", exclude={"kind"}, exclude_unset=True)
             assert written == event.payload
             found.add(event.kind)
-        assert told(lines(memory, run)) == history(memory, run)
+        assert told(lines(memory, run)) == on_record(memory, run)
     assert found == KINDS - {"inputs"}  # which only the command line has
 
 
@@ -105,7 +106,7 @@ def test_the_file_grows_with_the_run_and_is_made_anew(talker: Student, memory: M
     resume_run(run.id, talker, Scripted(), memory)
     rows = lines(memory, run)
     assert rows[-1]["kind"] == "reported"
-    assert told(rows) == history(memory, run)
+    assert told(rows) == on_record(memory, run)
     assert {row["run_id"] for row in rows} == {run.id}
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 

@@ -30,7 +30,7 @@ def remember(state: LoopState, context: Context) -> LoopState:
             fingerprint=context.student.fingerprint,
             supersedes=state.get("replaces"),
         )
-    context.emit(
-        "verdict", "verdict", {**verdict, "spent": spent_in_all(state, context).model_dump()}
-    )
+    spent = spent_in_all(state, context).model_dump()
+    exact = context.memory.ledger.paid(context.run_id).exact
+    context.emit("verdict", "verdict", {**verdict, "spent": spent, "exact": exact})
     return {"verdict": verdict}

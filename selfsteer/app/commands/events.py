@@ -20,18 +20,19 @@ def events(
     ] = False,
     db: options.Db = None,
 ) -> None:
-    """Print the events of a run, one JSON object a line."""
+    """Print what a run told and what it tried, one JSON object a line."""
     from selfsteer.memory.export import event_lines
+    from selfsteer.memory.history import history
 
-    last = 0
+    printed = 0
     with open_memory(db, read_only=True) as memory:
         while True:
             # In this order: what a run tells last, it tells before it ends.
             running = memory.runs.get(run_id).status == "running"
-            new = memory.runs.events(run_id, after=last)
+            new = history(memory, run_id)[printed:]
             for line in event_lines(new):
                 print(line, flush=True)
-            last = new[-1].sequence if new else last
+            printed += len(new)
             if not (follow and running):
                 return
             time.sleep(_PAUSE)

@@ -1,4 +1,7 @@
-"""What a report shows, gathered from memory; nothing is measured or loaded anew."""
+"""What a report shows, gathered from the history of a run and the artefacts that it names.
+
+Nothing is measured or loaded anew.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from selfsteer.agents.context import last_user_turn
 from selfsteer.agents.settings import RunSettings
 from selfsteer.agents.steps import Step, shared, steps_of_verdict
 from selfsteer.agents.types import CandidateSpec
+from selfsteer.memory.history import candidates_of, history, rounds_of
 from selfsteer.memory.records import Candidate, Event, Run
 from selfsteer.memory.store import Memory
 from selfsteer.steering.datasets import ContrastivePair
@@ -20,6 +24,7 @@ from selfsteer.steering.prompts import Prompt
 
 _PAIRS_SHOWN = 4
 _NOTICES = ("recalled", "composed", "stale_vector", "ran_out", "answered", "report_left_out")
+_OF_A_ROUND = ("proposed", "collected", "extracted", "search_space", "evaluated", "reflected")
 _REPORT_ARMS = ("base", "steered")  # in the order in which the loop's report node samples them
 
 
@@ -143,9 +148,9 @@ def gather(memory: Memory, run_id: str) -> ReportData:
     run = memory.runs.get(run_id)
     settings = RunSettings.model_validate(run.settings)
     verdict: dict[str, Any] = run.verdict or {}
-    events = memory.runs.events(run_id)
-    candidates = memory.runs.candidates(run_id)
-    rounds = _rounds(memory, run_id, events, candidates)
+    events = history(memory, run_id)
+    candidates = candidates_of(events)
+    rounds = _rounds(memory, events)
     steps = steps_of_verdict(verdict)
     return ReportData(
         run=run,
@@ -158,7 +163,7 @@ def gather(memory: Memory, run_id: str) -> ReportData:
         rounds=rounds,
         judged=[c for c in candidates if c.split != "development"],
         samples=_samples(memory, candidates),
-        costs=_costs(memory, run, candidates, events, len(rounds)),
+        costs=_costs(memory, run, events, len(rounds)),
     )
 
 
@@ -174,7 +179,11 @@ def tried(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 def report_replies(memory: Memory, run_id: str) -> Replies | None:
     """The replies to the report probes; None while these are closed."""
-    found = {row.arm: row for row in memory.runs.candidates(run_id, "report")}
+    return _report_replies(memory, candidates_of(history(memory, run_id)))
+
+
+def _report_replies(memory: Memory, candidates: Sequence[Candidate]) -> Replies | None:
+    found = {row.arm: row for row in candidates if row.split == "report"}
     if "steered" not in found:
         return None
     return _read(memory, found["steered"], "report", dict(enumerate(_REPORT_ARMS)))
@@ -193,7 +202,7 @@ def _samples(memory: Memory, candidates: Sequence[Candidate]) -> Replies | None:
         for split in ("report", "confirmation", "development")
     }
     if by_split["report"]:
-        return report_replies(memory, by_split["report"][0].run_id)
+        return _report_replies(memory, candidates)
     if by_split["confirmation"]:
         last = by_split["confirmation"][-1]
         split = "recall" if last.details.get("recalled") else "confirmation"
@@ -238,16 +247,15 @@ def _checks(settings: RunSettings, verdict: Mapping[str, Any]) -> list[Check]:
     ]
 
 
-def _rounds(
-    memory: Memory, run_id: str, events: Sequence[Event], candidates: Sequence[Candidate]
-) -> list[RoundView]:
+def _rounds(memory: Memory, events: Sequence[Event]) -> list[RoundView]:
     payloads: dict[int, dict[str, list[Mapping[str, Any]]]] = {}
     for event in events:
         number = event.payload.get("round")
-        if isinstance(number, int):
+        if event.kind in _OF_A_ROUND and isinstance(number, int):
             payloads.setdefault(number, {}).setdefault(event.kind, []).append(event.payload)
     # A dataset that was given is not collected: only the round's record names it.
-    given = {turn.number: turn.dataset_id for turn in memory.runs.rounds(run_id)}
+    given = {turn.number: turn.dataset_id for turn in rounds_of(events)}
+    looks = [c for c in candidates_of(events) if c.split == "development"]
     views = []
     for number, by_kind in sorted(payloads.items()):
         proposed, collected = by_kind.get("proposed", []), by_kind.get("collected", [])
@@ -260,9 +268,7 @@ def _rounds(
                 extracted=last.get("extracted", {}),
                 space=last.get("search_space", {}),
                 reflected=last.get("reflected", {}),
-                candidates=[
-                    c for c in candidates if c.split == "development" and c.round == number
-                ],
+                candidates=[look for look in looks if look.round == number],
             )
         )
     return views
@@ -280,18 +286,12 @@ def _contrast(
     return ContrastView(proposed, counted, pairs[:_PAIRS_SHOWN])
 
 
-def _costs(
-    memory: Memory,
-    run: Run,
-    candidates: Sequence[Candidate],
-    events: Sequence[Event],
-    rounds: int,
-) -> Costs:
+def _costs(memory: Memory, run: Run, events: Sequence[Event], rounds: int) -> Costs:
+    candidates = candidates_of(events)
     ids = {c.generations_id for c in candidates if c.generations_id is not None}
     rows = [row for name in sorted(ids) for row in memory.get_generations(name)]
-    told = next((e.payload.get("spent") for e in events if e.kind == "verdict"), None)
-    spent = None if told is None else Spent.model_validate(told)
-    exact = memory.ledger.paid(run.id).exact
+    told = next((e.payload for e in events if e.kind == "verdict"), {})
+    spent = Spent.model_validate(told["spent"]) if "spent" in told else None
     kept = sum(c.split != "report" for c in candidates)
     return Costs(
         rounds=rounds,
@@ -299,6 +299,6 @@ def _costs(
         replies=len(rows),
         tokens=sum(len(row["ids"]) for row in rows),
         spent=spent,
-        exact=exact,
+        exact=bool(told.get("exact", True)),
         seconds=run.seconds,
     )

@@ -15,6 +15,7 @@ from selfsteer.agents.evolving.settings import EvolveSettings
 from selfsteer.app.report import evolution_plots as drawn
 from selfsteer.app.report.plots import DARK, LIGHT, Theme, drawing
 from selfsteer.app.report.templates import template
+from selfsteer.memory.history import candidates_of, history
 from selfsteer.memory.records import Candidate, Event, Run
 from selfsteer.memory.store import Memory
 from selfsteer.steering.decomposition import similarities
@@ -87,13 +88,10 @@ def gather_evolution(memory: Memory, run_id: str) -> EvolutionData:
     """
     run = memory.runs.get(run_id)
     settings = EvolveSettings.model_validate(run.settings)
-    events = memory.runs.events(run_id)
+    events = history(memory, run_id)
     told = {event.kind: event.payload for event in events}
-    rows = [
-        row
-        for row in memory.runs.candidates(run_id, "development")
-        if row.details["stage"] == "generation"
-    ]
+    candidates = candidates_of(events)
+    rows = [row for row in candidates if row.details.get("stage") == "generation"]
     vectors = [memory.get_vector(name) for name in settings.evolution.founders]
     founders = [
         Founder(f"F{place}", vector.id, vector.concept, vector.method)
@@ -121,7 +119,7 @@ def gather_evolution(memory: Memory, run_id: str) -> EvolutionData:
         kin=sorted(kin, key=lambda one: drawn.born(one.label)),
         labels=[*(founder.label for founder in founders), *(one.label for one in alive)],
         cosines=similarities(shown, shown),
-        reported=memory.runs.candidates(run_id, "report"),
+        reported=[row for row in candidates if row.split == "report"],
         compared=told.get("compared", {}),
         champions=told.get("finalists", {}),
         notices=[event for event in events if event.kind == "report_left_out"],

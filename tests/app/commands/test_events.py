@@ -7,6 +7,7 @@ import json
 import pytest
 
 from selfsteer.app.commands import events as module
+from selfsteer.memory.history import history
 from selfsteer.memory.records import Run
 from selfsteer.memory.store import Memory
 from tests.app.conftest import Cli
@@ -14,7 +15,7 @@ from tests.app.conftest import Cli
 
 def test_events_are_lines_of_json(cli: Cli, accepted: Run, memory: Memory) -> None:
     rows = [json.loads(line) for line in cli("events", accepted.id).stdout.splitlines()]
-    expected = memory.runs.events(accepted.id)
+    expected = history(memory, accepted.id)
     assert [(row["kind"], row["payload"]) for row in rows] == [
         (event.kind, event.payload) for event in expected
     ]

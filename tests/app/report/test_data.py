@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from selfsteer.app.report import data as module
 from selfsteer.app.report.data import Check, gather, report_replies, tried
-from selfsteer.memory.records import Candidate, Run
+from selfsteer.memory.export import events_file
+from selfsteer.memory.ledger import Ledger
+from selfsteer.memory.records import Candidate, Event, Run
+from selfsteer.memory.runs import Runs
 from selfsteer.memory.store import Memory
 
 
@@ -42,6 +46,28 @@ def test_the_arms_of_the_report_are_told_apart(memory: Memory, accepted: Run) ->
     assert replies.arms["base"] == [row["reply"] for row in stored if row["arm"] == 0]
     assert replies.arms["steered"] == [row["reply"] for row in stored if row["arm"] == 1]
     assert len(replies.firsts) == len({row["prompt"]["messages"][0]["content"] for row in stored})
+
+
+def test_the_file_of_events_has_all_that_a_report_wants_of_the_tables(
+    memory: Memory, accepted: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What other programs are given is what the report is made of; texts are artefacts."""
+    expected = gather(memory, accepted.id)
+
+    def closed(*_: object, **__: object) -> None:
+        raise AssertionError("a table was read")
+
+    lines = events_file(memory, accepted.id).read_text(encoding="utf-8").splitlines()
+    read = [Event.model_validate_json(line) for line in lines]
+    monkeypatch.setattr(module, "history", lambda *_: read)
+    for name in ("events", "candidates", "rounds"):
+        monkeypatch.setattr(Runs, name, closed)
+    monkeypatch.setattr(Ledger, "paid", closed)
+    found = gather(memory, accepted.id)
+    assert found.judged == expected.judged != []
+    assert found.samples == expected.samples is not None
+    assert found.costs == expected.costs
+    assert found.rounds[0].candidates == expected.rounds[0].candidates != []
 
 
 def test_report_probes_that_are_closed_give_nothing(memory: Memory, hostile: Run) -> None:
