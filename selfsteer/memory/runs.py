@@ -226,11 +226,10 @@ class Runs:
             ).rowcount
         return bool(added)
 
-    def events(self, run_id: str, after: int = 0) -> list[Event]:
-        """The events of a run whose sequence is above ``after``, in order."""
+    def events(self, run_id: str) -> list[Event]:
+        """What a run told, in order; `history` has its candidates and rounds too."""
         rows = self._connection.query(
-            "SELECT * FROM events WHERE run_id = ? AND sequence > ? ORDER BY sequence",
-            [run_id, after],
+            "SELECT * FROM events WHERE run_id = ? ORDER BY sequence", [run_id]
         )
         return [Event.from_row(row) for row in rows]
 
