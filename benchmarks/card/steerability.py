@@ -67,6 +67,13 @@ class Best:
 def value_vector(
     student: Student, asked: dict[str, str], pairs: int = PAIRS, lot: str = "card-vector"
 ) -> SteeringVector:
+    """The plain response-mean difference of `contrast`."""
+    return extract_vector(student, contrast(student, asked, pairs, lot))
+
+
+def contrast(
+    student: Student, asked: dict[str, str], pairs: int = PAIRS, lot: str = "card-vector"
+) -> ContrastiveDataset:
     """Replies under training wordings of the instruction against replies under none.
 
     Another lot means other prompts.
@@ -76,14 +83,14 @@ def value_vector(
     told = prompts(rng, pairs, asked, "train")
     free = prompts(rng, pairs, None, "train")
     positive, negative = (replies(student, p, seed=s) for s, p in ((1, told), (2, free)))
-    contrast = tuple(
+    kept = tuple(
         ContrastivePair(
             positive=Example(prompt=t, completion=p), negative=Example(prompt=f, completion=n)
         )
         for t, p, f, n in zip(told, positive, free, negative, strict=True)
         if p and n
     )
-    return extract_vector(student, ContrastiveDataset(concept=name, pairs=contrast))
+    return ContrastiveDataset(concept=name, pairs=kept)
 
 
 def measure(
@@ -128,7 +135,7 @@ def best_single(student: Student, family: str, value: str, draw: int = 0) -> Bes
         found = measure(
             student, _plans(vector, points), asked, LOOKS[look], seed=11 + look + DRAW * draw
         )
-        merits = dict(zip(points, map(_merit, found), strict=True))
+        merits = dict(zip(points, map(merit, found), strict=True))
         return sorted(points, key=merits.__getitem__, reverse=True)
 
     points = ranked(points, 0)[: KEPT[0]]
@@ -150,7 +157,7 @@ def _plans(vector: SteeringVector, points: list[Point]) -> list[Plan]:
     return [point.plan(vector) for point in points]
 
 
-def _merit(found: tuple[float, float]) -> tuple[float, float]:
+def merit(found: tuple[float, float]) -> tuple[float, float]:
     """How far the worse of the two is above its limit; the sum where that is equal."""
     expression, well = found
     return min(expression - EXPRESSION, well - WELL_FORMED), expression + well

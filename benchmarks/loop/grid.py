@@ -1,46 +1,65 @@
-"""The grid that the loop is held against: all blocks, 8 strengths, add and ablate.
+"""The grid that the loop is held against: all sites and blocks, 8 strengths, add and ablate.
 
-Its vector is the plain response-mean difference, its judge the oracle. A point's score is its
-expression where 0.90 of its replies are well-formed, and 0 elsewhere.
+Its vectors are plain mean differences, each read where its site is read, and its judge is the
+oracle. A point's score is its expression where 0.90 of its replies are well-formed, else 0.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.card.steerability import EXPRESSION, WELL_FORMED, measure, value_vector
+from benchmarks.card.steerability import (
+    EXPRESSION,
+    WELL_FORMED,
+    contrast,
+    measure,
+    merit,
+)
+from selfsteer.agents.context import plan_of
+from selfsteer.agents.sites import SITES, sites_of
+from selfsteer.agents.types import CandidateSpec
+from selfsteer.steering.extraction.extract import extract_vector
 from selfsteer.steering.model import Student
-from selfsteer.steering.plan import Plan
+from selfsteer.steering.vectors import SteeringVector
 
 STRENGTHS = tuple(np.geomspace(0.2, 2.0, 8).round(3).tolist())
 # Ablation takes away at most the whole projection.
 FRACTIONS = tuple(np.linspace(0.125, 1.0, 8).round(3).tolist())
-PROBES = 60
+# Development probes of each look, the first at every point, and how many go on from it.
+LOOKS = (24, 60, 200)
+KEPT = (24, 6, 1)
 REPORT = 400
-CLOSER = 6  # points that are looked at again, on report probes, to say what the grid meets
 
 
 @dataclass(frozen=True)
 class Point:
     """One plan of the grid, and what the oracle says of it."""
 
+    site: str
     layer: int
     strength: float
     operator: str
-    expression: float
-    well_formed: float
+    expression: float = 0.0
+    well_formed: float = 0.0
 
     @property
     def score(self) -> float:
-        """What the grid ranks by."""
+        """What the grid is worth at this point."""
         return self.expression if self.well_formed >= WELL_FORMED else 0.0
 
     @property
     def meets(self) -> bool:
         """Whether the goal is met."""
         return self.expression >= EXPRESSION and self.well_formed >= WELL_FORMED
+
+    def spec(self) -> CandidateSpec:
+        """The same as a candidate of the loop."""
+        return CandidateSpec(
+            site=self.site, layer=self.layer, operator=self.operator, strength=self.strength
+        )
 
 
 @dataclass(frozen=True)
@@ -57,33 +76,49 @@ class Grid:
 
 
 def full_grid(student: Student, asked: dict[str, str], seed: int) -> Grid:
-    """Evaluate every point, then the best of them again where nothing was chosen."""
-    vector = value_vector(student, asked)
+    """Evaluate every point, the leading ones again and longer, and the last on report probes."""
+    dataset = contrast(student, asked)
+    vectors = {
+        site: extract_vector(student, dataset, selector=SITES[site].read)
+        for site in sites_of(dataset)
+    }
+    points: Sequence[Point] = grid_points(tuple(vectors), student.n_layers)
+    first: tuple[Point, ...] = ()
+    for salt, (count, kept) in enumerate(zip(LOOKS, KEPT, strict=True), start=1):
+        looked = _look(student, points, vectors, asked, count, seed=1000 * salt + seed)
+        first = first or looked
+        points = sorted(looked, key=_merit, reverse=True)[:kept]
+    salt = len(LOOKS) + 1
+    (best,) = _look(student, points, vectors, asked, REPORT, seed=1000 * salt + seed)
+    return Grid(first, best)
 
-    def look(points: list[Point], count: int, salt: int) -> list[Point]:
-        plans = [Plan.single(vector, p.layer, p.strength, p.operator) for p in points]
-        found = measure(student, plans, asked, count, seed=1000 * salt + seed)
-        return [
-            replace(point, expression=expression, well_formed=well)
-            for point, (expression, well) in zip(points, found, strict=True)
-        ]
 
-    points = look(grid_points(student.n_layers), PROBES, salt=1)
-    leading = sorted(points, key=_rank)[-CLOSER:]
-    chosen = max(look(leading, REPORT // 2, salt=2), key=_rank)
-    (best,) = look([chosen], REPORT, salt=3)
-    return Grid(tuple(points), best)
-
-
-def grid_points(layers: int) -> list[Point]:
+def grid_points(sites: Sequence[str], layers: int) -> list[Point]:
     """Every plan of the grid, not measured yet."""
     return [
-        Point(layer, strength, operator, 0.0, 0.0)
+        Point(site, layer, strength, operator)
+        for site in sites
         for layer in range(layers)
         for operator, strengths in (("add", STRENGTHS), ("ablate", FRACTIONS))
         for strength in strengths
     ]
 
 
-def _rank(point: Point) -> tuple[float, float]:
-    return point.score, point.expression + point.well_formed
+def _look(
+    student: Student,
+    points: Sequence[Point],
+    vectors: Mapping[str, SteeringVector],
+    asked: dict[str, str],
+    count: int,
+    seed: int,
+) -> tuple[Point, ...]:
+    plans = [plan_of([vectors[point.site]], point.spec()) for point in points]
+    found = measure(student, plans, asked, count, seed=seed)
+    return tuple(
+        replace(point, expression=expression, well_formed=well)
+        for point, (expression, well) in zip(points, found, strict=True)
+    )
+
+
+def _merit(point: Point) -> tuple[float, float]:
+    return merit((point.expression, point.well_formed))

@@ -1,7 +1,8 @@
 """How many candidates a search looks at before it holds one that is as good as the grid's best.
 
-A search holds the best candidate so far by its own judge. Whenever that one changes, the oracle
-measures it on probes of its own; the search has arrived when its score is 0.95 of the grid's.
+A search holds the best candidate so far by its own judge, of those that it looked at for longest.
+Whenever that one changes, the oracle measures it on probes of its own; the search has arrived when
+its score is 0.95 of the grid's.
 """
 
 from __future__ import annotations
@@ -25,20 +26,33 @@ from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Prompt
 from selfsteer.steering.vectors import SteeringVector
 
+Results = list[CandidateResult]
+
 SHARE = 0.95
 PROBES = 200
 TRIALS = 84
 
 
-def incumbents(results: Sequence[CandidateResult], goal: Goal) -> list[tuple[int, CandidateSpec]]:
-    """Each candidate that was the best so far, with how many had been looked at by then."""
+def incumbents(stages: Sequence[Results], goal: Goal) -> list[tuple[int, CandidateSpec]]:
+    """What a search would take if it ended, wherever that changes, with how many were looked at.
+
+    That is the best of those that it looked at for longest.
+
+    Args:
+        stages: the candidates in their order, by the stage of the search. The first may be broken
+            off anywhere; what another thinks best is not known before it ends.
+    """
     found: list[tuple[int, CandidateSpec]] = []
-    best = -np.inf
-    for count, result in enumerate(results, start=1):
-        worth = utility(result, goal.thresholds)
-        if worth > best:
-            best = worth
-            found.append((count, result.spec()))
+    seen: Results = []
+    for place, results in enumerate(stages):
+        for result in results:
+            seen.append(result)
+            if place == 0 or result is results[-1]:
+                longest = max(one.n for one in seen)
+                known = [one for one in seen if one.n == longest]
+                held = max(known, key=lambda one: utility(one, goal.thresholds)).spec()
+                if not found or held != found[-1][1]:
+                    found.append((len(seen), held))
     return found
 
 
@@ -59,12 +73,10 @@ def arrival(
     return None
 
 
-def tried_by(
-    memory: Memory, run_id: str
-) -> tuple[list[CandidateResult], dict[str, SteeringVector]]:
-    """The candidates of a run's first round in their order, and its vectors by site."""
+def tried_by(memory: Memory, run_id: str) -> tuple[list[Results], dict[str, SteeringVector]]:
+    """The candidates of a run's first round by stage, and its vectors by site."""
     rows = [row for row in memory.runs.candidates(run_id, "development") if row.round == 0]
-    results = []
+    stages: dict[str, Results] = {}
     vectors: dict[str, SteeringVector] = {}
     for row in rows:
         plan: Any = row.plan
@@ -72,8 +84,8 @@ def tried_by(
         assert spec is not None, "the loop makes no other plans"
         if spec.site not in vectors:
             vectors[spec.site] = memory.get_vector(plan["edits"][0]["vector"])
-        results.append(_result(spec, row))
-    return results, vectors
+        stages.setdefault(str(row.details["stage"]), []).append(_result(spec, row))
+    return list(stages.values()), vectors
 
 
 def _result(spec: CandidateSpec, row: Any) -> CandidateResult:

@@ -96,9 +96,9 @@ def _reach(
     seed: int,
 ) -> dict[str, Any]:
     """Candidates until the loop's search, and a random one, hold one near the grid's best."""
-    results, vectors = reach.tried_by(memory, own["run"])
+    stages, vectors = reach.tried_by(memory, own["run"])
     wanted = reach.SHARE * grid["score"]
-    if not results or wanted == 0:
+    if not stages or wanted == 0:
         return {"loop": None, "random": None, "grid": len(grid["points"])}
     (space,) = (
         SearchSpace.model_validate(turn.details["space"])
@@ -109,7 +109,7 @@ def _reach(
     drawn = reach.random_search(student, goal, space, vectors, seed)
     loop, random = (
         reach.arrival(student, reach.incumbents(rows, goal), vectors, asked, wanted, seed)
-        for rows in (results, drawn)
+        for rows in (stages, [drawn])
     )
     return {"loop": loop, "random": random, "grid": len(grid["points"])}
 

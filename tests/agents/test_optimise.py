@@ -89,11 +89,24 @@ def test_the_grid_has_every_layer_at_every_strength_where_there_is_room() -> Non
     grid = first_batch(SPACE)
     assert len(grid) == 4 * (GRID_STRENGTHS + 1)
     for layer in SPACE.layers:
-        strengths = [s.strength for s in grid if s.layer == layer and s.operator == "add"]
-        assert strengths == sorted(strengths)
+        strengths = sorted(s.strength for s in grid if s.layer == layer and s.operator == "add")
         assert strengths[0] == pytest.approx(SPACE.low, rel=0.01)
         assert strengths[-1] == pytest.approx(SPACE.high, rel=0.01)
         assert candidate("ablate", layer, ABLATE_STRENGTH) in grid
+
+
+def test_the_grid_begins_in_the_middle_and_at_every_site() -> None:
+    """Where a search is cut short, it has seen what is likeliest."""
+    space = SPACE.model_copy(
+        update={"sites": ("reply", "start"), "layers": (5, 1, 3, 2, 4), "operators": ("add",)}
+    )
+    whole = first_batch(space.model_copy(update={"trials": 40}))
+    assert len(whole) == 40
+    inner = {s.strength for s in whole} - {space.low, space.high}
+    assert {(s.site, s.layer, s.strength) for s in whole[:4]} == {
+        (site, 3, strength) for site in space.sites for strength in inner
+    }
+    assert {s.layer for s in whole[-8:]} == {1, 5}
 
 
 def test_every_site_gets_the_same_grid() -> None:
