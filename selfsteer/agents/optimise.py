@@ -32,9 +32,9 @@ DOSES_BETWEEN = (1 / 1.1, 1.1)
 def first_batch(space: SearchSpace) -> list[CandidateSpec]:
     """A coarse grid: every site, layer and operator of the space, `add` at a few strengths.
 
-    Where the trials do not suffice for every layer, layers spread evenly over the space get it. From
-    the middle of the layers and strengths outwards, sites by turns: if the budget ends a search early,
-    it has seen what is likeliest to steer (middle layers: Rimsky et al., CAA, 2024).
+    Where the trials do not suffice for every layer, layers spread evenly over the space get it. It
+    goes from the middle of the layers and strengths outwards, sites by turns, so that a search cut
+    short has seen what is likeliest to steer (middle layers: Rimsky et al., CAA, 2024).
     """
     strengths = {
         operator: np.geomspace(space.low, space.high, GRID_STRENGTHS).tolist()
