@@ -6,6 +6,7 @@ back into the loop.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from selfsteer.agents.loop import run_goal
 from selfsteer.agents.self_controller import SelfController
 from selfsteer.agents.settings import RunSettings
 from selfsteer.agents.types import Goal
+from selfsteer.app.abreast import run_abreast
 from selfsteer.app.controllers import Deciders
 from selfsteer.app.inputs import Inputs
 from selfsteer.app.output import literal, stderr
@@ -171,15 +173,26 @@ def run_demo(load: Callable[[], Student], memory: Memory, name: str, seed: int) 
         who=Deciders(),
     )
     student = load()
-    outcomes = []
-    for goal in draw_goals(seed):
-        # From nothing each time: the four are measured, not what an earlier demo left in the file.
-        run = _run(student, memory, inputs, _settings(goal.text, seed, use_memory=False))
-        outcomes.append(outcome_of(memory, run, goal))
+    goals = draw_goals(seed)
+    # From nothing each time: the four are measured, not what an earlier demo left in the file.
+    orders = [_settings(goal.text, seed, use_memory=False) for goal in goals]
+    processes = _processes(len(goals), inputs)
+    if processes > 1:
+        runs = run_abreast(memory, inputs, orders, SelfController, processes)
+        for run in runs:
+            _say_ended(run)
+    else:
+        runs = [_run(student, memory, inputs, settings) for settings in orders]
+    outcomes = [outcome_of(memory, *pair) for pair in zip(runs, goals, strict=True)]
     seconds = time.monotonic() - began
     first = next((outcome for outcome in outcomes if outcome.accepted), None)
     recall = None if first is None else _recall(student, memory, inputs, first, seed)
     return DemoResult(tuple(outcomes), recall, seed, seconds)
+
+
+def _processes(goals: int, inputs: Inputs) -> int:
+    """How many goals are run at once: one for each core, and one by one on an accelerator."""
+    return min(goals, os.cpu_count() or 1) if inputs.device == "cpu" else 1
 
 
 def outcome_of(memory: Memory, run: Run, goal: ShowcaseGoal) -> GoalOutcome:
@@ -248,10 +261,13 @@ def _run(student: Student, memory: Memory, inputs: Inputs, settings: RunSettings
             capability=inputs.capability(memory),
             listener=listener,
         )
-    how = "from memory, " if (run.verdict or {}).get("recalled") else ""
-    said = f"{run.status}: {run.goal} ({how}{run.seconds:.1f} s)"
-    stderr().print(literal(said))
+    _say_ended(run)
     return run
+
+
+def _say_ended(run: Run) -> None:
+    how = "from memory, " if (run.verdict or {}).get("recalled") else ""
+    stderr().print(literal(f"{run.status}: {run.goal} ({how}{run.seconds:.1f} s)"))
 
 
 def _settings(goal: str, seed: int, *, use_memory: bool) -> RunSettings:

@@ -222,7 +222,7 @@ class Display:
         self._told = 0.0
         self._spinner = Spinner("dots")
         self._live = Live(
-            get_renderable=self._render, console=console, refresh_per_second=4, transient=True
+            get_renderable=self.render, console=console, refresh_per_second=4, transient=True
         )
 
     def __enter__(self) -> Self:
@@ -245,14 +245,19 @@ class Display:
         self._tracker.done = 0.0
 
     def __call__(self, kind: str, payload: Mapping[str, Any]) -> None:
-        """Take in an event; the signature is that of the loop's listeners."""
-        self._tracker.tell(kind, payload)
-        self._told = time.monotonic() - self._began
+        """Take in an event and print it; the signature is that of the loop's listeners."""
+        self.take_in(kind, payload)
         if not self._console.is_terminal:
             said = literal(f"{self._told:7.1f}s {line(kind, payload)}")
             self._console.print(said, soft_wrap=True)
 
-    def _render(self) -> RenderableType:
+    def take_in(self, kind: str, payload: Mapping[str, Any]) -> None:
+        """Follow an event, and print nothing."""
+        self._tracker.tell(kind, payload)
+        self._told = time.monotonic() - self._began
+
+    def render(self) -> RenderableType:
+        """The panel of the run as it stands."""
         tracker, elapsed = self._tracker, time.monotonic() - self._began
         self._spinner.text = literal(f"{self._title}\n{_where(tracker)}")
         left = tracker.seconds_left(self._told)

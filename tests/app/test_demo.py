@@ -12,6 +12,7 @@ import pytest
 from selfsteer.app import demo as module
 from selfsteer.app.commands import demo as command
 from selfsteer.app.demo import run_demo
+from selfsteer.app.inputs import Inputs
 from selfsteer.app.report.data import report_replies
 from selfsteer.memory.store import Memory
 from selfsteer.pocket.showcase import OracleFigures, draw_goals
@@ -49,6 +50,7 @@ def small(
     monkeypatch.setattr(module, "_settings", cheap)
     monkeypatch.setattr(module, "SelfController", lambda student: Scripted())
     monkeypatch.setattr(module, "draw_goals", lambda seed: GOALS)
+    monkeypatch.setattr(module, "_processes", lambda goals, inputs: 1)  # where the doubles are
     monkeypatch.setattr(command, "load_student", lambda *_: talker)
     yield used
 
@@ -133,6 +135,18 @@ def test_a_goal_that_came_to_nothing_is_shown_as_such(
     assert (outcome.steered, outcome.n, outcome.layer, outcome.accepted) == (None, 0, None, False)
     assert result.recall is None
     assert outcome.to_json()["interval"] is None
+
+
+@pytest.mark.parametrize(
+    ("cores", "device", "processes"),
+    [(1, "cpu", 1), (2, "cpu", 2), (16, "cpu", 4), (16, "cuda", 1)],
+)
+def test_goals_go_side_by_side_where_there_are_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int, device: str, processes: int
+) -> None:
+    monkeypatch.setattr(module.os, "cpu_count", lambda: cores)
+    inputs = Inputs(student="pocket", device=device, dtype="float32")
+    assert module._processes(4, inputs) == processes
 
 
 def test_the_seed_draws_the_goals() -> None:
