@@ -148,6 +148,24 @@ class Connection:
         with self._lock, other._plain_words():
             self.db.conn.backup(other.db.conn)
 
+    def load_extension(self, path: str) -> bool:
+        """Load an extension of SQLite for this connection.
+
+        Returns:
+            whether it is loaded; not where SQLite or this Python was built without extensions, nor
+            where the file is not one for this machine.
+        """
+        with self._lock:
+            try:
+                self.db.conn.enable_load_extension(True)
+                try:
+                    self.db.conn.load_extension(path)
+                finally:
+                    self.db.conn.enable_load_extension(False)
+            except (AttributeError, sqlite3.Error):
+                return False
+        return True
+
     def pragma(self, name: str) -> Any:
         """The value of a PRAGMA, also of one that sets it (``name = value``)."""
         with self._lock, self._plain_words():

@@ -2,14 +2,15 @@
 
 The directions of one student at one layer lie in memory as one matrix of unit rows, so that a
 question is one matrix-vector product. Every question asks the file for the version of its vectors,
-one row, and reads what is new only when that has changed.
+one row, and reads what is new only when that has changed. A first question needs no matrix where
+SQLite can answer it itself.
 """
 
 from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,11 +19,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from selfsteer.errors import VectorError
+from selfsteer.memory.scanning import OF_A_LAYER, can_scan, scan
 from selfsteer.memory.store import Memory
 from selfsteer.steering.formats.native import decode_direction
 from selfsteer.steering.vectors import SteeringVector
 
 Floats = NDArray[np.float32]
+_Key = tuple[str, int, int]  # fingerprint of the student, layer, d_model
 
 _AT_ONCE = 500  # blobs in memory while a matrix is filled
 
@@ -50,7 +53,9 @@ class Neighbours:
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
-        self._kept: dict[tuple[str, int, int], _Directions] = {}
+        self._kept: dict[_Key, _Directions] = {}
+        self._asked: set[_Key] = set()
+        self._scans = can_scan(memory.connection)
 
     def similar(self, vector: SteeringVector, layer: int, limit: int = 10) -> list[Neighbour]:
         """The stored vectors of its student nearest to ``vector`` at ``layer``, without itself.
@@ -76,15 +81,22 @@ class Neighbours:
         length = float(np.linalg.norm(direction.astype(np.float64)))
         if not 0 < length < float("inf"):
             raise VectorError("A direction that is zero or not finite has no neighbours.")
-        table = self._directions(fingerprint, layer, direction.shape[0])
-        cosines: Floats = table.rows @ (direction / np.float32(length))
+        key = (fingerprint, layer, direction.shape[0])
+        unit: Floats = (direction / np.float32(length)).astype(np.float32)
+        if self._scans and key not in self._asked:
+            self._asked.add(key)
+            names = scan(self._memory.connection, unit, fingerprint, layer, limit)
+            found = dict(_units(self._memory, names, layer, len(unit)))
+            if len(found) == len(names):
+                return _by_cosine(found, unit)
+        table = self._directions(key)
+        cosines: Floats = table.rows @ unit
         return [
             Neighbour(vector_id=table.ids[place], cosine=float(cosines[place]))
             for place in highest(cosines, limit)
         ]
 
-    def _directions(self, fingerprint: str, layer: int, width: int) -> _Directions:
-        key = (fingerprint, layer, width)
+    def _directions(self, key: _Key) -> _Directions:
         # Asked before the rows: what comes in between is then read once more, and never missed.
         version = self._memory.connection.query("SELECT number FROM vectors_version")[0]["number"]
         kept = self._kept.get(key)
@@ -92,6 +104,11 @@ class Neighbours:
             kept = _read(self._memory, version, key, kept)
             self._kept[key] = kept
         return kept
+
+
+def _by_cosine(units: Mapping[str, Floats], asked: Floats) -> list[Neighbour]:
+    found = [Neighbour(vector_id=name, cosine=float(row @ asked)) for name, row in units.items()]
+    return sorted(found, key=lambda one: -one.cosine)
 
 
 def highest(values: Floats, limit: int) -> list[int]:
@@ -103,17 +120,12 @@ def highest(values: Floats, limit: int) -> list[int]:
     return [int(place) for place in places[np.lexsort((places, -values[places]))]]
 
 
-def _read(
-    memory: Memory, version: int, key: tuple[str, int, int], kept: _Directions | None
-) -> _Directions:
+def _read(memory: Memory, version: int, key: _Key, kept: _Directions | None) -> _Directions:
     """The directions as they are now; those that are kept already are not read again."""
     fingerprint, layer, width = key
     listed = memory.connection.query(
-        "SELECT id FROM artefacts WHERE kind = 'vector' "
-        "AND json_extract(meta, '$.student_fingerprint') = ? "
-        "AND EXISTS (SELECT 1 FROM json_each(meta, '$.layers') WHERE value = ?) "
-        "AND id NOT IN (SELECT artefact_id FROM quarantined) ORDER BY rowid",
-        [fingerprint, layer],
+        f"SELECT id FROM artefacts WHERE {OF_A_LAYER} ORDER BY rowid",
+        {"fingerprint": fingerprint, "layer": layer},
     )
     names = [row["id"] for row in listed]
     wanted = set(names)

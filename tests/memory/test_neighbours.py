@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfsteer.errors import VectorError
-from selfsteer.memory import Memory
+from selfsteer.memory import Memory, neighbours
 from selfsteer.memory.check import check, quarantine
 from selfsteer.memory.neighbours import Neighbours, highest
 from selfsteer.steering.vectors import SteeringVector
@@ -21,6 +21,12 @@ from tests.memory.damage import alter_blob
 
 FINGERPRINT = "f" * 64
 WIDTH = 8
+
+
+@pytest.fixture(autouse=True)
+def no_scans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The matrix answers first questions too; `test_scanning` is about the other way."""
+    monkeypatch.setattr(neighbours, "can_scan", lambda _: False)
 
 
 @pytest.fixture
@@ -42,8 +48,6 @@ def vectors(memory: Memory, vector: SteeringVector) -> list[SteeringVector]:
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The vectors whose numbers were read."""
-    from selfsteer.memory import neighbours
-
     decode, seen = neighbours.decode_direction, []
 
     def noted(data: bytes, layer: int, source: str) -> torch.Tensor:
