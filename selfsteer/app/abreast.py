@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -21,8 +20,6 @@ from typing import Any
 
 import torch
 import typer
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
 
 from selfsteer.agents.controller import Controller
 from selfsteer.agents.loop import run_goal
@@ -30,8 +27,8 @@ from selfsteer.agents.settings import RunSettings
 from selfsteer.app.draining import DRAINED
 from selfsteer.app.inputs import Inputs
 from selfsteer.app.loading import load_student
-from selfsteer.app.output import literal, stderr
-from selfsteer.app.progress import Display, line
+from selfsteer.app.lookout import Lookout
+from selfsteer.app.output import stderr
 from selfsteer.app.watch import say_stopped
 from selfsteer.errors import SelfsteerError
 from selfsteer.memory.records import Run
@@ -65,7 +62,7 @@ def run_abreast(
         SelfsteerError: that of a run, or that a process was killed, once the others were stopped.
     """
     names = [fresh_id() for _ in orders]
-    lookout = _Lookout(memory, stderr(), dict(zip(names, orders, strict=True)))
+    lookout = Lookout(memory, stderr(), dict(zip(names, orders, strict=True)))
     context = get_context("spawn")  # a fork would inherit the threads' locks
     stopping = context.Event()
     pool = ProcessPoolExecutor(processes, context, _keep_to_itself, (stopping,))
@@ -185,41 +182,3 @@ def _live(db: Path, inputs: Inputs, settings: RunSettings, build: Build, name: s
 @cache
 def _student(name: str, device: str, dtype: str) -> Student:
     return load_student(name, device, dtype)
-
-
-class _Lookout:
-    """Shows runs of other processes by what they tell: a panel each on a terminal, else lines."""
-
-    def __init__(self, memory: Memory, console: Console, orders: Mapping[str, RunSettings]) -> None:
-        self._memory, self._console = memory, console
-        self._orders = orders
-        self._told = dict.fromkeys(orders, 0)
-        self._displays: dict[str, Display] = {}
-        self._began = time.monotonic()
-        self._live = Live(
-            get_renderable=self._render, console=console, refresh_per_second=4, transient=True
-        )
-
-    def __enter__(self) -> None:
-        if self._console.is_terminal:
-            self._live.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
-
-    def look(self) -> None:
-        """Take in what is new."""
-        for name, settings in self._orders.items():
-            new = self._memory.runs.events(name)[self._told[name] :]
-            if new and name not in self._displays:
-                self._displays[name] = Display(self._console, settings.goal.text, settings)
-            for event in new:
-                self._displays[name].take_in(event.kind, event.payload)
-                if not self._console.is_terminal:
-                    elapsed = time.monotonic() - self._began
-                    said = f"{elapsed:7.1f}s {name} {line(event.kind, event.payload)}"
-                    self._console.print(literal(said), soft_wrap=True)
-            self._told[name] += len(new)
-
-    def _render(self) -> RenderableType:
-        return Group(*(display.render() for display in self._displays.values()))

@@ -15,9 +15,9 @@ import typer
 
 from selfsteer.agents.loop import resume_run, run_goal
 from selfsteer.agents.settings import RunSettings
-from selfsteer.app import abreast as module
 from selfsteer.app.abreast import run_abreast
 from selfsteer.app.inputs import Inputs
+from selfsteer.app.lookout import Lookout
 from selfsteer.errors import SelfsteerError, StudentError
 from selfsteer.memory.records import Event
 from selfsteer.memory.store import Memory
@@ -63,11 +63,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def when(kind: str, act: Callable[[], None]) -> Callable[[module._Lookout], None]:
+def when(kind: str, act: Callable[[], None]) -> Callable[[Lookout], None]:
     """A look that does something, once any run has told an event of a kind."""
     done: list[None] = []
 
-    def look(self: module._Lookout) -> None:
+    def look(self: Lookout) -> None:
         told = [event.kind for run in self._memory.runs.all() for event in _events(self, run.id)]
         if kind in told and not done:
             done.append(None)
@@ -76,7 +76,7 @@ def when(kind: str, act: Callable[[], None]) -> Callable[[module._Lookout], None
     return look
 
 
-def _events(lookout: module._Lookout, run_id: str) -> list[Event]:
+def _events(lookout: Lookout, run_id: str) -> list[Event]:
     return lookout._memory.runs.events(run_id)
 
 
@@ -130,7 +130,7 @@ def test_all_of_them_are_stopped_and_can_go_on(
     act: Callable[[], None],
     code: int,
 ) -> None:
-    monkeypatch.setattr(module._Lookout, "look", when("collected", act))
+    monkeypatch.setattr(Lookout, "look", when("collected", act))
     with pytest.raises(typer.Exit) as ended:
         begin(memory, inputs)
     assert ended.value.exit_code == code
@@ -157,7 +157,7 @@ def test_what_went_wrong_in_a_process_is_told_here(memory: Memory, inputs: Input
 def test_a_process_that_was_killed_is_no_mystery(
     memory: Memory, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module._Lookout, "look", when("collected", kill_one))
+    monkeypatch.setattr(Lookout, "look", when("collected", kill_one))
     with pytest.raises(SelfsteerError, match=r"killed from outside.*selfsteer resume [0-9a-f]{8}"):
         begin(memory, inputs)
     assert active_children() == []
