@@ -25,7 +25,7 @@ from selfsteer.agents.types import CandidateSpec, Goal, SearchSpace
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
 
-CONTROLS = 6  # of either kind, for each goal
+CONTROLS = 3  # of either kind, for each goal: 48 for eight goals
 
 
 def study(student: Student, asked: dict[str, str], folder: Path) -> dict[str, Any]:
