@@ -54,16 +54,18 @@ def test_kill_9_loses_no_acknowledged_write(path: Path) -> None:
     Memory.open(path).close()
     writers = [python(WRITER, str(path)) for _ in range(2)]
     runs = [writer.stdout.readline().strip() for writer in writers if writer.stdout]
+    # However busy the machine is, each has written before it dies.
+    first = [writer.stdout.readline().strip() for writer in writers if writer.stdout]
     time.sleep(random.uniform(0.1, 0.4))
     for writer in writers:
         writer.send_signal(signal.SIGKILL)
-    told = [writer.communicate()[0].split() for writer in writers]
-    assert all(told)
+    rest = [writer.communicate()[0].split() for writer in writers]
+    told = [[one, *others] for one, others in zip(first, rest, strict=True)]
     with Memory.open(path) as memory:
         for run_id, numbers in zip(runs, told, strict=True):
             events = {event.key: event.payload["blob"] for event in memory.runs.events(run_id)}
             # The line that the kill cut short, if any, was not told in full.
-            for number in numbers[:-1]:
+            for number in numbers[:1] + numbers[1:-1]:
                 data = memory.get_blob("generations", str(events[number]))
                 assert data == f"{run_id} {number}".encode() * 200
         assert memory._connection.pragma("integrity_check") == "ok"
