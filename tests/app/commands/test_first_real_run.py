@@ -38,7 +38,14 @@ BY_CLAUDE_ALONE = [
 
 # All candidates of a round in one batch: a random student judges them as slowly as it writes.
 LITTLE = {
-    "effort": EFFORT.model_copy(update={"trials_per_batch": 100, "development_prompts": 2}),
+    "effort": EFFORT.model_copy(
+        update={
+            "trials_per_batch": 100,
+            "development_prompts": 2,
+            "finalist_samples": 8,
+            "confirmation_samples": 12,
+        }
+    ),
     "max_new_tokens": 12,
 }
 
