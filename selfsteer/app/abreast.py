@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import cache
@@ -76,7 +76,8 @@ def run_abreast(
             while pending:
                 done, pending = wait(pending, timeout=_PAUSE)
                 lookout.look()
-                _raise_first(done)
+                for future in done:
+                    future.result()
     except KeyboardInterrupt as stopped:
         _stop(pool, stopping)
         for name in _unended(memory, names):
@@ -127,11 +128,6 @@ def _without_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _raise_first(done: set[Future[None]]) -> None:
-    for future in done:
-        future.result()
 
 
 def _stop(pool: ProcessPoolExecutor, stopping: Event) -> None:

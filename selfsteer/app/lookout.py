@@ -41,7 +41,7 @@ class Lookout:
     def look(self) -> None:
         """Take in what is new."""
         for name, settings in self._orders.items():
-            new = self._memory.runs.events(name)[self._told[name] :]
+            new = self._memory.runs.events(name, after=self._told[name])
             if new and name not in self._displays:
                 self._displays[name] = Display(self._console, settings.goal.text, settings)
             for event in new:
@@ -50,7 +50,7 @@ class Lookout:
                     elapsed = time.monotonic() - self._began
                     said = f"{elapsed:7.1f}s {name} {line(event.kind, event.payload)}"
                     self._console.print(literal(said), soft_wrap=True)
-            self._told[name] += len(new)
+            self._told[name] = new[-1].sequence if new else self._told[name]
 
     def _render(self) -> RenderableType:
         return Group(*(display.render() for display in self._displays.values()))

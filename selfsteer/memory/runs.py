@@ -226,10 +226,11 @@ class Runs:
             ).rowcount
         return bool(added)
 
-    def events(self, run_id: str) -> list[Event]:
-        """What a run told, in order; `history` has its candidates and rounds too."""
+    def events(self, run_id: str, after: int = 0) -> list[Event]:
+        """What a run told after a sequence, in order; `history` has candidates and rounds too."""
         rows = self._connection.query(
-            "SELECT * FROM events WHERE run_id = ? ORDER BY sequence", [run_id]
+            "SELECT * FROM events WHERE run_id = ? AND sequence > ? ORDER BY sequence",
+            [run_id, after],
         )
         return [Event.from_row(row) for row in rows]
 

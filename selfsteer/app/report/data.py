@@ -150,7 +150,7 @@ def gather(memory: Memory, run_id: str) -> ReportData:
     verdict: dict[str, Any] = run.verdict or {}
     events = history(memory, run_id)
     candidates = candidates_of(events)
-    rounds = _rounds(memory, events)
+    rounds = _rounds(memory, events, candidates)
     steps = steps_of_verdict(verdict)
     return ReportData(
         run=run,
@@ -163,7 +163,7 @@ def gather(memory: Memory, run_id: str) -> ReportData:
         rounds=rounds,
         judged=[c for c in candidates if c.split != "development"],
         samples=_samples(memory, candidates),
-        costs=_costs(memory, run, events, len(rounds)),
+        costs=_costs(memory, events, candidates, len(rounds), run.seconds),
     )
 
 
@@ -247,7 +247,9 @@ def _checks(settings: RunSettings, verdict: Mapping[str, Any]) -> list[Check]:
     ]
 
 
-def _rounds(memory: Memory, events: Sequence[Event]) -> list[RoundView]:
+def _rounds(
+    memory: Memory, events: Sequence[Event], candidates: Sequence[Candidate]
+) -> list[RoundView]:
     payloads: dict[int, dict[str, list[Mapping[str, Any]]]] = {}
     for event in events:
         number = event.payload.get("round")
@@ -255,7 +257,7 @@ def _rounds(memory: Memory, events: Sequence[Event]) -> list[RoundView]:
             payloads.setdefault(number, {}).setdefault(event.kind, []).append(event.payload)
     # A dataset that was given is not collected: only the round's record names it.
     given = {turn.number: turn.dataset_id for turn in rounds_of(events)}
-    looks = [c for c in candidates_of(events) if c.split == "development"]
+    looks = [c for c in candidates if c.split == "development"]
     views = []
     for number, by_kind in sorted(payloads.items()):
         proposed, collected = by_kind.get("proposed", []), by_kind.get("collected", [])
@@ -286,8 +288,13 @@ def _contrast(
     return ContrastView(proposed, counted, pairs[:_PAIRS_SHOWN])
 
 
-def _costs(memory: Memory, run: Run, events: Sequence[Event], rounds: int) -> Costs:
-    candidates = candidates_of(events)
+def _costs(
+    memory: Memory,
+    events: Sequence[Event],
+    candidates: Sequence[Candidate],
+    rounds: int,
+    seconds: float,
+) -> Costs:
     ids = {c.generations_id for c in candidates if c.generations_id is not None}
     rows = [row for name in sorted(ids) for row in memory.get_generations(name)]
     told = next((e.payload for e in events if e.kind == "verdict"), {})
@@ -300,5 +307,5 @@ def _costs(memory: Memory, run: Run, events: Sequence[Event], rounds: int) -> Co
         tokens=sum(len(row["ids"]) for row in rows),
         spent=spent,
         exact=bool(told.get("exact", True)),
-        seconds=run.seconds,
+        seconds=seconds,
     )
