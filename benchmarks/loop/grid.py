@@ -51,6 +51,11 @@ class Point:
         return self.expression if self.well_formed >= WELL_FORMED else 0.0
 
     @property
+    def merit(self) -> tuple[float, float]:
+        """What points are ranked by: also those that are worth nothing have an order."""
+        return merit((self.expression, self.well_formed))
+
+    @property
     def meets(self) -> bool:
         """Whether the goal is met."""
         return self.expression >= EXPRESSION and self.well_formed >= WELL_FORMED
@@ -87,7 +92,7 @@ def full_grid(student: Student, asked: dict[str, str], seed: int) -> Grid:
     for salt, (count, kept) in enumerate(zip(LOOKS, KEPT, strict=True), start=1):
         looked = _look(student, points, vectors, asked, count, seed=1000 * salt + seed)
         first = first or looked
-        points = sorted(looked, key=_merit, reverse=True)[:kept]
+        points = sorted(looked, key=lambda point: point.merit, reverse=True)[:kept]
     salt = len(LOOKS) + 1
     (best,) = _look(student, points, vectors, asked, REPORT, seed=1000 * salt + seed)
     return Grid(first, best)
@@ -118,7 +123,3 @@ def _look(
         replace(point, expression=expression, well_formed=well)
         for point, (expression, well) in zip(points, found, strict=True)
     )
-
-
-def _merit(point: Point) -> tuple[float, float]:
-    return merit((point.expression, point.well_formed))
