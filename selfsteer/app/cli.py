@@ -21,6 +21,7 @@ from selfsteer.app.commands import (
     history,
     lineage,
     memory,
+    resume,
     run,
     user_vectors,
     users,
@@ -73,7 +74,7 @@ def _common(
 
 app.command()(demo.demo)
 app.command()(run.run)
-app.command()(run.resume)
+app.command()(resume.resume)
 app.command()(evolve.evolve)
 app.command()(approve.approve)
 app.command()(history.runs)

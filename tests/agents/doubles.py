@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -116,6 +116,13 @@ class Scripted:
         return self._decide(history) if self._decide else next_action(goal, history)
 
 
+def confirm_best(history: Sequence[RoundSummary]) -> Decision:
+    """Decide for the best of the last round."""
+    best = history[-1].best
+    assert best is not None
+    return Decision(action="confirm", candidate=best.spec(), reason="the best there is")
+
+
 def split_then_confirm(history: Sequence[RoundSummary]) -> Decision:
     """Splits the goal after its first round, and then takes the best there is."""
     if len(history) == 1:
@@ -165,3 +172,15 @@ def questions(memory: Memory, generations_id: str | None) -> set[str]:
 def texts(prompts: Iterable[Prompt]) -> set[str]:
     """The last message of each prompt."""
     return {prompt.messages[-1].content for prompt in prompts}
+
+
+class Listener:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+        self.payloads: dict[str, Mapping[str, Any]] = {}
+
+    def __call__(self, kind: str, payload: Mapping[str, Any]) -> None:
+        self.kinds.append(kind)
+        self.payloads[kind] = payload

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from selfsteer.agents.budget import Budget, OutOfBudget, Spent
+from selfsteer.agents.budget import Budget
 from selfsteer.agents.loop import run_goal
 from selfsteer.agents.nodes import report
-from selfsteer.agents.types import CandidateSpec, Decision, RoundSummary, Sample, Thresholds
+from selfsteer.agents.types import CandidateSpec, Decision, Sample
 from selfsteer.errors import ControllerError
 from selfsteer.memory.store import Memory
 from selfsteer.steering.generate import generate
@@ -24,7 +23,9 @@ from tests.agents.doubles import (
     EFFORT,
     GOAL,
     IMPOSSIBLE,
+    Listener,
     Scripted,
+    confirm_best,
     deal_few,
     first_half,
     kinds,
@@ -35,24 +36,6 @@ from tests.agents.doubles import (
 )
 
 pytestmark = pytest.mark.usefixtures("few_probes")
-
-
-class Listener:
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.kinds: list[str] = []
-        self.payloads: dict[str, Mapping[str, Any]] = {}
-
-    def __call__(self, kind: str, payload: Mapping[str, Any]) -> None:
-        self.kinds.append(kind)
-        self.payloads[kind] = payload
-
-
-def confirm_best(history: Sequence[RoundSummary]) -> Decision:
-    best = history[-1].best
-    assert best is not None
-    return Decision(action="confirm", candidate=best.spec(), reason="the best there is")
 
 
 def test_a_run_goes_through_every_node_to_acceptance(talker: Student, memory: Memory) -> None:
@@ -183,339 +166,6 @@ def test_a_failed_confirmation_ends_the_run_and_explains_itself(
     assert memory.remembered() == []
     # What was found is still reported: a false rejection would show there.
     assert len(memory.runs.candidates(run.id, "report")) == 3
-
-
-def test_two_barren_rounds_are_given_up(talker: Student, memory: Memory) -> None:
-    told = Listener()
-    strict = Scripted(score=lambda sample: 0.0)
-    run = run_goal(talker, strict, memory, settings(), listener=told)
-    assert run.status == "rejected"
-    assert run.verdict is not None
-    assert "no usable pairs" in str(run.verdict["reason"])
-    assert [turn.decision for turn in memory.runs.rounds(run.id)] == ["revise_data", "give_up"]
-    assert memory.runs.candidates(run.id) == []
-    assert told.kinds.count("proposed") == 2
-    assert not {"extracted", "confirmed", "reported"} & set(told.kinds)
-
-
-def test_a_barren_round_does_not_inherit_what_the_last_one_found(
-    talker: Student, memory: Memory
-) -> None:
-    class Souring(Scripted):
-        rounds = 0
-
-        def propose(self, *arguments: Any) -> Any:
-            self.rounds += 1
-            return super().propose(*arguments)
-
-        def judge(self, goal: Any, samples: Any) -> Any:
-            fair = super().judge(goal, samples)
-            return fair if self.rounds < 2 else [v.model_copy(update={"score": 0}) for v in fair]
-
-    budget = Budget(rounds=2)
-    run = run_goal(talker, Souring(), memory, settings(thresholds=IMPOSSIBLE, budget=budget))
-    fruitful, barren = memory.runs.rounds(run.id)
-    assert fruitful.details["evidence"]
-    assert (barren.dataset_id, barren.vector_id) == (None, None)
-    assert barren.details["evidence"] == []
-    assert barren.details["space"] == {}
-
-
-@pytest.mark.parametrize(
-    ("limit", "rounds", "words"),
-    [
-        ({"rounds": 1}, 1, "budget of 1 rounds"),
-        ({"candidates": 5}, 1, "budget of 5 candidates"),
-        ({"generated_tokens": 100}, 0, "budget of 100 generated tokens"),
-        ({"generated_tokens": 2000}, 1, "budget of 2000 generated tokens"),
-        ({"minutes": 1e-6}, 0, "budget of 1e-06 minutes"),
-    ],
-)
-def test_a_used_up_budget_ends_the_run_with_the_reason(
-    talker: Student, memory: Memory, limit: dict[str, float], rounds: int, words: str
-) -> None:
-    run = run_goal(
-        talker,
-        Scripted(),
-        memory,
-        settings(thresholds=IMPOSSIBLE, budget=Budget.model_validate(limit)),
-    )
-    assert run.status == "rejected"
-    assert run.verdict is not None
-    assert words in str(run.verdict["reason"])
-    assert len(memory.runs.rounds(run.id)) == rounds
-    [event] = [e for e in memory.runs.events(run.id) if e.kind == "ran_out"]
-    assert words in str(event.payload["reason"])
-    [verdict] = [e for e in memory.runs.events(run.id) if e.kind == "verdict"]
-    spent = Spent.model_validate(verdict.payload["spent"])
-    for name in set(limit) - {"minutes"}:
-        assert getattr(spent, name) <= limit[name]
-
-
-def test_no_more_candidates_are_evaluated_than_the_budget_allows(
-    talker: Student, memory: Memory
-) -> None:
-    run = run_goal(
-        talker,
-        Scripted(),
-        memory,
-        settings(thresholds=IMPOSSIBLE, budget=Budget(candidates=5)),
-    )
-    assert len(memory.runs.candidates(run.id)) == 5
-
-
-def test_a_budget_that_is_used_up_lets_a_promising_candidate_be_confirmed(
-    talker: Student, memory: Memory
-) -> None:
-    def hesitant(history: Sequence[RoundSummary]) -> Decision:
-        return Decision(action="revise_data", reason="could be better")
-
-    run = run_goal(talker, Scripted(hesitant), memory, settings(budget=Budget(rounds=1)))
-    assert run.status == "accepted"
-    assert run.verdict is not None
-    assert str(run.verdict["reason"]).endswith("chosen when the budget of 1 rounds is used up")
-    assert [turn.decision for turn in memory.runs.rounds(run.id)] == ["revise_data"]
-
-
-def test_a_search_that_is_cut_short_lets_a_promising_candidate_be_confirmed(
-    talker: Student, memory: Memory
-) -> None:
-    run = run_goal(talker, Scripted(), memory, settings(budget=Budget(candidates=5)))
-    assert run.status == "accepted"
-    [turn] = memory.runs.rounds(run.id)
-    assert turn.decision == "confirm"
-    assert "budget of 5 candidates" in turn.reason
-    assert run.verdict is not None
-    assert turn.vector_id == run.verdict["vector_id"]
-
-
-def test_the_best_of_an_earlier_round_is_confirmed_when_the_budget_ends(
-    talker: Student, memory: Memory
-) -> None:
-    """The second round finds worse, with other vectors."""
-
-    class Tiring(Scripted):
-        rounds = 0
-
-        def propose(self, *arguments: Any) -> Any:
-            self.rounds += 1
-            return super().propose(*arguments)
-
-        def choose(self, *arguments: Any) -> Any:
-            return super().choose(*arguments).model_copy(update={"layers": (2 - self.rounds,)})
-
-        def judge(self, goal: Any, samples: Any) -> Any:
-            fair = super().judge(goal, samples)
-            if self.rounds < 2:
-                return fair
-            return [v.model_copy(update={"score": v.score * 0.51}) for v in fair]
-
-    def hesitant(history: Sequence[RoundSummary]) -> Decision:
-        return Decision(action="revise_data", reason="could be better")
-
-    controller = Tiring(hesitant)
-    run = run_goal(talker, controller, memory, settings(budget=Budget(rounds=2)))
-    first, second = memory.runs.rounds(run.id)
-    assert run.verdict is not None
-    assert first.vector_id != second.vector_id
-    assert (run.verdict["vector_id"], run.verdict["layer"]) == (first.vector_id, 1)
-
-
-@pytest.mark.parametrize("calls", [1, 5, 99])
-def test_a_judge_that_cannot_be_paid_any_more_ends_the_run(
-    talker: Student, memory: Memory, calls: int
-) -> None:
-    """Wherever that shows: with pairs, with candidates, or in the confirmation."""
-
-    class Poor(Scripted):
-        left = calls
-
-        def reflect(self, *arguments: Any) -> Decision:
-            self.left = 0
-            return super().reflect(*arguments)
-
-        def judge(self, goal: Any, samples: Any) -> Any:
-            if not self.left:
-                raise OutOfBudget("the budget of 9 controller calls is used up")
-            self.left -= 1
-            return super().judge(goal, samples)
-
-    run = run_goal(talker, Poor(), memory, settings())
-    assert run.status == "rejected"
-    assert run.verdict is not None
-    assert "budget of 9 controller calls" in str(run.verdict["reason"])
-    assert not memory.remembered()
-
-
-def test_report_probes_stay_closed_where_the_budget_has_no_room(
-    talker: Student, memory: Memory
-) -> None:
-    effort = EFFORT.model_copy(update={"report_samples": 4000})
-    budget = Budget(generated_tokens=20_000)
-    run = run_goal(talker, Scripted(), memory, settings(effort=effort, budget=budget))
-    assert run.status == "accepted"
-    assert kinds(memory, run)[-1] == "report_left_out"
-    assert memory.runs.candidates(run.id, "report") == []
-
-
-def test_new_data_is_proposed_with_the_history_at_hand(talker: Student, memory: Memory) -> None:
-    seen: list[list[int]] = []
-
-    class Watching(Scripted):
-        def propose(self, goal: Any, history: Sequence[RoundSummary]) -> Any:
-            seen.append([turn.number for turn in history])
-            return super().propose(goal, history)
-
-    def decide(history: Sequence[RoundSummary]) -> Decision:
-        if len(history) < 3:
-            return Decision(action="revise_data", reason="again")
-        return confirm_best(history)
-
-    run = run_goal(talker, Watching(decide), memory, settings(budget=Budget(rounds=5)))
-    assert seen == [[], [0], [0, 1]]
-    rounds = memory.runs.rounds(run.id)
-    assert [turn.number for turn in rounds] == [0, 1, 2]
-    assert len({turn.dataset_id for turn in rounds}) == 3
-    looked_at = memory.runs.candidates(run.id, "development")
-    assert {c.round for c in looked_at} == {0, 1, 2}
-    assert run.status == "accepted"
-
-
-def test_a_narrowed_search_knows_what_was_tried(talker: Student, memory: Memory) -> None:
-    seen: list[RoundSummary] = []
-
-    def decide(history: Sequence[RoundSummary]) -> Decision:
-        seen[:] = history
-        if len(history) == 1:
-            return Decision(action="narrow", reason="look closer")
-        return confirm_best(history)
-
-    # Finalists are looked at for longer than anything before them.
-    effort = EFFORT.model_copy(update={"finalist_samples": 2})
-    run = run_goal(talker, Scripted(decide), memory, settings(effort=effort))
-    looks = memory.runs.candidates(run.id, "development")
-    first, second = (
-        {str(c.plan) for c in looks if (c.round, c.details["stage"]) == (number, "search")}
-        for number in (0, 1)
-    )
-    assert first
-    assert second
-    assert not first & second
-    # The best of the first round is looked at again, beside what is new.
-    again = {str(c.plan) for c in looks if (c.round, c.details["stage"]) == (1, "refine")}
-    finalists = [c for c in looks if (c.round, c.details["stage"]) == (0, "finalists")]
-    assert seen[0].best is not None
-    assert seen[0].leading[0] == seen[0].best
-    assert len(seen[0].leading) > len(finalists)
-    best = next(c for c in finalists if c.steerability == seen[0].best.steerability)
-    assert str(best.plan) in again
-
-
-class Worsening(Scripted):
-    """Every search finds worse than the one before, and the controller goes on all the same."""
-
-    searches = 0
-    searching = False
-
-    def __init__(self, action: str) -> None:
-        super().__init__(trials=4)
-        self.action = action
-
-    def choose(self, *arguments: Any) -> Any:
-        self.searches, self.searching = self.searches + 1, True
-        return super().choose(*arguments)
-
-    def judge(self, goal: Any, samples: Any) -> Any:
-        fair = super().judge(goal, samples)
-        share = 0.01 ** (self.searches - 1) if self.searching else 1.0
-        return [v.model_copy(update={"score": v.score * share}) for v in fair]
-
-    def reflect(self, *_: Any) -> Decision:
-        self.searching = False
-        method = "lda" if self.action == "other_method" else None
-        told = {"action": self.action, "method": method, "reason": "on and on"}
-        return Decision.model_validate(told)
-
-
-@pytest.mark.parametrize("action", ["revise_data", "narrow", "widen", "other_method"])
-def test_rounds_that_bring_nothing_end_whatever_the_controller_says(
-    talker: Student, memory: Memory, action: str
-) -> None:
-    aim = Thresholds(steerability=1, coherence=10, broken=1, retention=0)
-    many = Budget(rounds=9, candidates=999)
-    run = run_goal(talker, Worsening(action), memory, settings(thresholds=aim, budget=many))
-    assert run.status == "rejected"
-    assert run.verdict is not None
-    assert "two rounds in a row brought nothing better" in str(run.verdict["reason"])
-    rounds = memory.runs.rounds(run.id)
-    assert [turn.decision for turn in rounds] == [action, action, "give_up"]
-    assert f"scripted wanted {action.replace('_', ' ')}: on and on" in rounds[-1].reason
-
-
-def test_what_may_pass_is_confirmed_when_rounds_bring_nothing(
-    talker: Student, memory: Memory
-) -> None:
-    many = Budget(rounds=9, candidates=999)
-    run = run_goal(talker, Worsening("revise_data"), memory, settings(budget=many))
-    assert run.status == "accepted"
-    assert run.verdict is not None
-    assert str(run.verdict["reason"]).endswith(
-        "chosen when two rounds in a row brought nothing better"
-    )
-    first, *_ = memory.runs.rounds(run.id)
-    assert run.verdict["vector_id"] == first.vector_id
-
-
-def test_a_narrowed_search_keeps_its_data(talker: Student, memory: Memory) -> None:
-    told = Listener()
-
-    def decide(history: Sequence[RoundSummary]) -> Decision:
-        if len(history) == 1:
-            return Decision(action="narrow", reason="look closer")
-        return confirm_best(history)
-
-    run = run_goal(talker, Scripted(decide), memory, settings(), listener=told)
-    first, second = memory.runs.rounds(run.id)
-    assert told.kinds.count("proposed") == told.kinds.count("extracted") == 1
-    assert told.kinds.count("search_space") == 2
-    assert first.dataset_id == second.dataset_id
-    assert {first.vector_id, second.vector_id} <= set(
-        told.payloads["extracted"]["vectors"].values()
-    )
-    searched = [
-        c.round
-        for c in memory.runs.candidates(run.id, "development")
-        if c.details["stage"] == "search"
-    ]
-    assert searched == [0] * 10 + [1] * 10
-    assert run.status == "accepted"
-
-
-def test_another_method_reads_the_same_data(talker: Student, memory: Memory) -> None:
-    def decide(history: Sequence[RoundSummary]) -> Decision:
-        if len(history) == 1:
-            return Decision(action="other_method", method="lda", reason="noise")
-        return confirm_best(history)
-
-    run = run_goal(talker, Scripted(decide), memory, settings())
-    first, second = memory.runs.rounds(run.id)
-    assert first.dataset_id == second.dataset_id
-    methods = [memory.get_vector(turn.vector_id or "").method for turn in (first, second)]
-    assert methods == ["mean_difference", "lda"]
-
-
-def test_endless_narrowing_is_ended_by_the_budget(talker: Student, memory: Memory) -> None:
-    def decide(history: Sequence[RoundSummary]) -> Decision:
-        return Decision(action="narrow", reason="look closer")
-
-    run = run_goal(
-        talker,
-        Scripted(decide, trials=2),
-        memory,
-        settings(thresholds=IMPOSSIBLE, budget=Budget(rounds=2)),
-    )
-    assert run.status == "rejected"
-    assert len(memory.runs.rounds(run.id)) == 2
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfsteer.app import options
-from selfsteer.app.commands.run import parse_strengths
 from selfsteer.app.edits import steering_edit
 from selfsteer.app.loading import load_student
 from selfsteer.app.output import literal, stderr, stdout
+from selfsteer.app.parsing import parse_strengths
 from selfsteer.errors import ControllerError, SelfsteerError
 
 if TYPE_CHECKING:

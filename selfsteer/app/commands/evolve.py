@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfsteer.app import options
-from selfsteer.app.commands.run import parse_strengths
 from selfsteer.app.controllers import Deciders, check_deciders
 from selfsteer.app.loading import load_student, load_vector, open_memory
 from selfsteer.app.output import explain, literal, paid_words, place, print_json, stdout
+from selfsteer.app.parsing import parse_strengths
 from selfsteer.app.settings import AppSettings
 from selfsteer.errors import SelfsteerError
 

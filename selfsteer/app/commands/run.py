@@ -1,28 +1,24 @@
-"""`selfsteer run` and `selfsteer resume`: the loop for one goal."""
+"""`selfsteer run`: the loop for one goal."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from selfsteer.app import options
 from selfsteer.app.controllers import Deciders, check_deciders
 from selfsteer.app.loading import load_student, named_meaning, open_memory
-from selfsteer.app.output import explain, literal, paid_words, plan_lines, print_json, stdout
+from selfsteer.app.output import explain
+from selfsteer.app.parsing import parse_approve, parse_roles, parse_strengths
 from selfsteer.app.settings import AppSettings
-from selfsteer.errors import BudgetError, ControllerError, MemoryFileError, SelfsteerError
+from selfsteer.errors import BudgetError, SelfsteerError
 
 if TYPE_CHECKING:
-    from selfsteer.agents.approval import What
     from selfsteer.agents.settings import RunSettings
-    from selfsteer.memory.records import Paid, Run
 
-WAITING = 3  # exit code
 # What people call the fields of the settings.
 _NAMES = {
     "text": "GOAL",
@@ -162,6 +158,7 @@ def run(
     )
     check_deciders(who)
     from selfsteer.agents.loop import run_goal
+    from selfsteer.app.concluding import conclude
     from selfsteer.app.conducting import conducted
     from selfsteer.app.inputs import Inputs
     from selfsteer.app.watch import say_stopped
@@ -204,121 +201,7 @@ def run(
         if ended.status == "stopped":
             say_stopped(memory, run_id)
         paid = memory.ledger.paid(run_id)
-    _conclude(ended, paid, json_=json_)
-
-
-def resume(
-    run_id: options.RunId,
-    student: Annotated[
-        str | None, typer.Option(help="Where the student lies now, if it was moved.")
-    ] = None,
-    db: options.Db = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="Where the large model is asked now, if it was moved.")
-    ] = None,
-    device: options.Device = None,
-    on_ambiguous: options.OnAmbiguous = "ask",
-    timeout: Annotated[
-        float | None,
-        typer.Option(help="Seconds that the large model may send nothing, if that is to change."),
-    ] = None,
-    json_: options.Json = False,
-) -> None:
-    """Go on with a run that was stopped; exit codes as those of `run`."""
-    from selfsteer.agents.approval import check_answered
-    from selfsteer.agents.evolve import resume_evolution
-    from selfsteer.agents.evolving.settings import EvolveSettings, is_evolution
-    from selfsteer.agents.loop import resume_run
-    from selfsteer.agents.settings import RunSettings
-    from selfsteer.app.commands.evolve import conclude_evolution
-    from selfsteer.app.conducting import conducted
-    from selfsteer.app.inputs import Inputs
-    from selfsteer.app.watch import say_stopped
-
-    with open_memory(db) as memory:
-        stopped = memory.runs.get(run_id)
-        _check_unfinished(stopped)
-        if stopped.status == "waiting":
-            check_answered(memory, run_id)
-        inputs = Inputs.of_run(memory, stopped)
-        model = load_student(student or inputs.student, device or inputs.device, inputs.dtype)
-        evolves = is_evolution(stopped.settings)
-        kind = EvolveSettings if evolves else RunSettings
-        settings = kind.model_validate(stopped.settings)
-        changes = {"base_url": base_url, "timeout": timeout}
-        given = {name: value for name, value in changes.items() if value is not None}
-        inputs = inputs.model_copy(update={"who": inputs.who.model_copy(update=given)})
-        go_on = (
-            partial(resume_evolution, dataset=inputs.dataset(memory))
-            if evolves
-            else partial(resume_run, meaning=named_meaning(load=False))
-        )
-        with conducted(
-            memory, run_id, settings, model, inputs, on_ambiguous=on_ambiguous, resumed=True
-        ) as conduct:
-            ended = go_on(
-                run_id,
-                model,
-                conduct.decider,
-                memory,
-                capability=inputs.capability(memory),
-                listener=conduct.listener,
-                control=conduct.control,
-            )
-        if ended.status == "stopped":
-            say_stopped(memory, run_id)
-        if evolves:
-            conclude_evolution(memory, ended, None, json_=json_)
-            return
-        paid = memory.ledger.paid(run_id)
-    _conclude(ended, paid, json_=json_)
-
-
-def parse_roles(words: Sequence[str]) -> dict[str, str]:
-    """Read `ROLE=CONTROLLER`, each.
-
-    Raises:
-        ControllerError: no equals sign, or a role that is given twice.
-    """
-    roles: dict[str, str] = {}
-    for word in words:
-        role, equals, name = word.partition("=")
-        if not (role and equals and name) or role in roles:
-            raise ControllerError(
-                f"--role must be ROLE=CONTROLLER, each role once, such as judge=self, not {word!r}."
-            )
-        roles[role] = name
-    return roles
-
-
-def parse_strengths(text: str) -> tuple[float, float]:
-    """Read `LOW:HIGH`.
-
-    Raises:
-        SelfsteerError: not two numbers with a colon between them.
-    """
-    try:
-        low, high = (float(part) for part in text.split(":"))
-    except ValueError:
-        low = high = math.nan
-    if not 0 < low < high < math.inf:
-        raise SelfsteerError(
-            f"--strengths must be LOW:HIGH, two numbers above 0 such as 0.2:2.5, not {text!r}."
-        )
-    return low, high
-
-
-def parse_approve(text: str) -> frozenset[What]:
-    """Read `data`, `plan` or both with a comma between them.
-
-    Raises:
-        SelfsteerError: something else.
-    """
-    known: dict[str, What] = {"data": "data", "plan": "plan"}
-    names = [name.strip() for name in text.split(",")]
-    if not all(name in known for name in names):
-        raise SelfsteerError(f"--approve must be data, plan or data,plan, not {text!r}.")
-    return frozenset(known[name] for name in names)
+    conclude(ended, paid, json_=json_)
 
 
 def _settings(
@@ -360,47 +243,3 @@ def _settings(
 
 def _given(values: Mapping[str, float | None]) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _check_unfinished(stopped: Run) -> None:
-    """Before the student is loaded, which takes long and would be for nothing."""
-    if stopped.status in ("accepted", "rejected"):
-        raise MemoryFileError(
-            f"Run {stopped.id} ended as {stopped.status}; there is nothing to resume."
-        )
-
-
-def _conclude(ended: Run, paid: Paid, *, json_: bool) -> None:
-    """Print what a run came to and what it paid for, and set the exit code."""
-    from selfsteer.agents.steps import steps_of_verdict
-    from selfsteer.app.draining import DRAINED
-
-    verdict: dict[str, Any] = ended.verdict or {}
-    if ended.status == "stopped":
-        raise typer.Exit(DRAINED)
-    if ended.status == "waiting" and not json_:
-        stdout().print(literal(f"waiting for approval; look with: selfsteer approve {ended.id}"))
-    elif json_:
-        print_json(
-            {
-                "run": ended.id,
-                "goal": ended.goal,
-                "student": ended.student,
-                "controller": ended.controller,
-                "seed": ended.seed,
-                "status": ended.status,
-                "verdict": verdict,
-                "paid": paid.model_dump(),
-                "seconds": round(ended.seconds, 3),
-            }
-        )
-    else:
-        console = stdout()
-        console.print(literal(f"{ended.status}: {verdict.get('reason', '')}"))
-        for line in plan_lines(steps_of_verdict(verdict)):
-            console.print(literal(line))
-        if paid.calls:
-            console.print(literal(f"paid: {paid_words(paid)}"))
-        console.print(literal(f"{ended.seconds:.1f} s; for a page: selfsteer report {ended.id}"))
-    if ended.status != "accepted":
-        raise typer.Exit(WAITING if ended.status == "waiting" else 1)

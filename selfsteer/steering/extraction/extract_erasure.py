@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import torch
 
-from selfsteer.errors import DatasetError
 from selfsteer.steering.capture import Reduce, capture
-from selfsteer.steering.datasets import ContrastiveDataset, content_id
+from selfsteer.steering.datasets import ContrastiveDataset
 from selfsteer.steering.extraction.activations import ContrastiveActivations, capture_pairs
 from selfsteer.steering.extraction.erasure import Erasure
 from selfsteer.steering.extraction.leace import Eraser, leace
+from selfsteer.steering.extraction.levels import Levels
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example
 
@@ -82,22 +82,17 @@ def extract_class_erasure(
         SelectorError: a text has no selected token.
         StudentError: a layer does not exist.
     """
-    if len(levels) != len(examples):
-        raise DatasetError(f"There are {len(examples)} examples and {len(levels)} levels.")
-    names = sorted(set(levels))
+    given = Levels.of(examples, levels)
     found = capture(student, examples, layers, selector, reduce)
-    eraser = leace(found.values, [names.index(level) for level in levels])
-    content = [
-        [e.model_dump(mode="json"), level] for e, level in zip(examples, levels, strict=True)
-    ]
+    eraser = leace(found.values, given.labels)
     return Erasure(
         *_in_order(found.layers, eraser),
         method="leace",
         selector=selector,
         concept=concept,
-        dataset_id=content_id(content),
+        dataset_id=given.dataset_id,
         student_fingerprint=student.fingerprint,
-        notes={"reduce": reduce, "levels": names},
+        notes={"reduce": reduce, "levels": given.names},
     )
 
 

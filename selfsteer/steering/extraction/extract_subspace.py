@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from selfsteer.errors import DatasetError
 from selfsteer.steering.capture import Reduce, capture
-from selfsteer.steering.datasets import ContrastiveDataset, content_id
+from selfsteer.steering.datasets import ContrastiveDataset
 from selfsteer.steering.extraction.activations import ContrastiveActivations, capture_pairs
+from selfsteer.steering.extraction.levels import Levels
 from selfsteer.steering.extraction.subspace import (
     Subspace,
     class_mean_subspace,
@@ -84,21 +84,15 @@ def extract_class_subspace(
         SelectorError: a text has no selected token.
         StudentError: a layer does not exist.
     """
-    if len(levels) != len(examples):
-        raise DatasetError(f"There are {len(examples)} examples and {len(levels)} levels.")
-    names = sorted(set(levels))
+    given = Levels.of(examples, levels)
     activations = capture(student, examples, layers, selector, reduce)
-    labels = [names.index(level) for level in levels]
-    bases = class_mean_subspace(activations.values, labels, k)
-    content = [
-        [e.model_dump(mode="json"), level] for e, level in zip(examples, levels, strict=True)
-    ]
+    bases = class_mean_subspace(activations.values, given.labels, k)
     return Subspace(
         bases=dict(zip(activations.layers, bases, strict=True)),
         method="class_mean_subspace",
         selector=selector,
         concept=concept,
-        dataset_id=content_id(content),
+        dataset_id=given.dataset_id,
         student_fingerprint=student.fingerprint,
-        notes={"reduce": reduce, "levels": names},
+        notes={"reduce": reduce, "levels": given.names},
     )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from selfsteer.app import controllers
+from selfsteer.app.commands import resume
 from selfsteer.app.commands import run as module
 from selfsteer.steering.model import Student
 from tests.agents.doubles import EFFORT, GOAL, Scripted
@@ -21,7 +22,8 @@ EASY = ("--steerability", 0.05, "--coherence", 10, "--broken", 1, "--retention",
 @pytest.fixture(autouse=True)
 def scripted(talker: Student, few_probes: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(controllers.CONTROLLERS, "scripted", lambda *_: Scripted())
-    monkeypatch.setattr(module, "load_student", lambda *_: talker)
+    for each in (module, resume):
+        monkeypatch.setattr(each, "load_student", lambda *_: talker)
     asked = module._settings
     monkeypatch.setattr(
         module,

@@ -11,7 +11,7 @@ import pytest
 from selfsteer.agents.types import Goal
 from selfsteer.app import controllers
 from selfsteer.app.commands import evolve as module
-from selfsteer.app.commands import run as resuming
+from selfsteer.app.commands import resume as resuming
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
 from tests.agents.doubles import EASY, EFFORT, GOAL, Scripted

@@ -14,6 +14,7 @@ import pytest
 
 from selfsteer.agents.models.errors import CallAmbiguous
 from selfsteer.app import controllers
+from selfsteer.app.commands import resume
 from selfsteer.app.commands import run as module
 from selfsteer.app.controllers import Payer
 from selfsteer.memory.store import Memory
@@ -32,7 +33,8 @@ def scripted(talker: Student, few_probes: object, monkeypatch: pytest.MonkeyPatc
     """The controller that `--controller scripted` names; the student has any name."""
     controller = Scripted()
     monkeypatch.setitem(controllers.CONTROLLERS, "scripted", lambda *_: controller)
-    monkeypatch.setattr(module, "load_student", lambda *_: talker)
+    for each in (module, resume):
+        monkeypatch.setattr(each, "load_student", lambda *_: talker)
     asked = module._settings
     monkeypatch.setattr(
         module,

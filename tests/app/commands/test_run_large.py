@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from selfsteer.agents.paid_batches import MANY
+from selfsteer.app.commands import resume
 from selfsteer.app.commands import run as module
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
@@ -30,7 +31,8 @@ SCRIPTS = {"claude": large_server.anthropic, "openai": large_server.openai}
 def _small(talker: Student, few_probes: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tiny student, little effort, and a key that is none."""
     monkeypatch.setenv("ANTHROPIC_API_KEY", "no-key")
-    monkeypatch.setattr(module, "load_student", lambda *_: talker)
+    for each in (module, resume):
+        monkeypatch.setattr(each, "load_student", lambda *_: talker)
     asked = module._settings
     monkeypatch.setattr(
         module,

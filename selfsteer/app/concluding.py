@@ -1,0 +1,51 @@
+"""How a command that ran the loop ends: what the run came to and what it paid for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from selfsteer.agents.steps import steps_of_verdict
+from selfsteer.app.draining import DRAINED
+from selfsteer.app.output import literal, paid_words, plan_lines, print_json, stdout
+from selfsteer.memory.records import Paid, Run
+
+WAITING = 3  # exit code
+
+
+def conclude(ended: Run, paid: Paid, *, json_: bool) -> None:
+    """Print what a run came to and what it paid for, and set the exit code.
+
+    Raises:
+        typer.Exit: with 1, 3 or that of a drained run, wherever the goal is not reached.
+    """
+    verdict: dict[str, Any] = ended.verdict or {}
+    if ended.status == "stopped":
+        raise typer.Exit(DRAINED)
+    if ended.status == "waiting" and not json_:
+        stdout().print(literal(f"waiting for approval; look with: selfsteer approve {ended.id}"))
+    elif json_:
+        print_json(
+            {
+                "run": ended.id,
+                "goal": ended.goal,
+                "student": ended.student,
+                "controller": ended.controller,
+                "seed": ended.seed,
+                "status": ended.status,
+                "verdict": verdict,
+                "paid": paid.model_dump(),
+                "seconds": round(ended.seconds, 3),
+            }
+        )
+    else:
+        console = stdout()
+        console.print(literal(f"{ended.status}: {verdict.get('reason', '')}"))
+        for line in plan_lines(steps_of_verdict(verdict)):
+            console.print(literal(line))
+        if paid.calls:
+            console.print(literal(f"paid: {paid_words(paid)}"))
+        console.print(literal(f"{ended.seconds:.1f} s; for a page: selfsteer report {ended.id}"))
+    if ended.status != "accepted":
+        raise typer.Exit(WAITING if ended.status == "waiting" else 1)
