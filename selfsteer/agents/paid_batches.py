@@ -1,12 +1,15 @@
 """Many calls of a paid model handed in together, which providers answer later and cheaper.
 
 The calls of a batch are on record before it is handed in, and its id as soon as it was, so that a
-process that comes after a crash fetches the answers instead of paying again.
+process that comes after a crash fetches the answers instead of paying again. Where the id is not on
+record, the batch is looked for by a mark that follows from its calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from selfsteer.agents.budget import Budget, OutOfBudget, Spent
 from selfsteer.agents.clock import Clock
@@ -57,34 +60,54 @@ class BatchedCalls(PaidCalls):
                 good. A resumed run tries again.
         """
         fresh: dict[str, tuple[PaidCall, Ask]] = {}
+        lost: dict[str, tuple[PaidCall, Ask]] = {}
         waiting: dict[str, dict[int, tuple[PaidCall, Ask]]] = {}
         sizes: dict[str, int] = {}
         for ask in asks:
             call, entry = self._last(step, role, ask)
             if entry is None or entry.status == "refused":
                 fresh[call.key] = (call, ask)
+            elif entry.status == "sent" and entry.batch is None:
+                lost[call.key] = (call, ask)
             elif entry.status == "sent" and entry.batch is not None:
                 waiting.setdefault(entry.batch.id, {})[entry.batch.place] = (call, ask)
                 sizes[entry.batch.id] = entry.batch.count
+        if len(lost) >= MANY:
+            self._look_for(_in_order(lost))
         for batch_id, calls in waiting.items():
             anew = self._fetch(batch_id, sizes[batch_id], calls)
             fresh |= {call.key: (call, ask) for call, ask in anew}
         if len(fresh) >= MANY and self._shortage() is None:
-            self._hand_in(list(fresh.values()))
+            self._hand_in(_in_order(fresh))
 
     def _hand_in(self, fresh: Sequence[tuple[PaidCall, Ask]]) -> None:
         requests = [self._model.request(ask) for _, ask in fresh]
         try:
             batch_id = self._deliver(
                 [(call, self._at_most(call, ask, batched=True)) for call, ask in fresh],
-                lambda: self._batches.start_batch(requests),
+                lambda: self._batches.start_batch(requests, _mark(fresh)),
             )
         except CallRefused:
             return  # one by one they may be welcome: the server may have no batches
         except CallAmbiguous:
-            return  # every one of them is in doubt, which `ask` settles as it was told
-        self._ledger.batched([call for call, _ in fresh], batch_id)
-        self._fetch(batch_id, len(fresh), dict(enumerate(fresh)))
+            self._look_for(fresh)
+            return
+        self._take(batch_id, fresh)
+
+    def _look_for(self, calls: Sequence[tuple[PaidCall, Ask]]) -> None:
+        """Fetch the batch of calls that may have been handed in, where it can be found; where not,
+        each of them is in doubt, which `ask` settles as it was told."""
+        since = min(entry.sent for call, _ in calls if (entry := self._ledger.replay(call)))
+        batch_id = self._batches.find_batch(
+            _mark(calls), len(calls), datetime.fromisoformat(since), self._between_looks
+        )
+        if batch_id is not None:
+            self._take(batch_id, calls)
+
+    def _take(self, batch_id: str, calls: Sequence[tuple[PaidCall, Ask]]) -> None:
+        """Note the name of a batch of these calls, and fetch it."""
+        self._ledger.batched([call for call, _ in calls], batch_id)
+        self._fetch(batch_id, len(calls), dict(enumerate(calls)))
 
     def _fetch(
         self, batch_id: str, count: int, calls: dict[int, tuple[PaidCall, Ask]]
@@ -125,3 +148,14 @@ class BatchedCalls(PaidCalls):
     def _shortage(self) -> str | None:
         """Whether the minutes are used up: nothing that may take a day is begun then."""
         return self._budget.exceeded(Spent(minutes=self._minutes()))
+
+
+def _in_order(calls: Mapping[str, tuple[PaidCall, Ask]]) -> list[tuple[PaidCall, Ask]]:
+    """Calls by their keys, so that they have the same places whoever comes for them."""
+    return [calls[key] for key in sorted(calls)]
+
+
+def _mark(calls: Sequence[tuple[PaidCall, Ask]]) -> str:
+    """What a batch of these calls, and no other, is known by."""
+    keys = "".join(call.key for call, _ in calls)
+    return hashlib.sha256(keys.encode()).hexdigest()[:40]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from selfsteer.agents.models.anthropic_model import STREAM_ABOVE
@@ -48,6 +49,7 @@ class Batches:
 
     def __init__(self) -> None:
         self.taken: dict[str, list[dict[str, Any]]] = {}
+        self._times: dict[str, str] = {}
 
     def __call__(self, asked: Asked) -> Answer:
         if "/batches" not in asked.path:
@@ -55,11 +57,18 @@ class Batches:
         if asked.method == "POST":
             name = f"msgbatch_{len(self.taken)}"
             self.taken[name] = asked.body["requests"]
+            self._times[name] = datetime.now(UTC).isoformat()
             return messages.batch(asked, name, "ended")
+        if "?" in asked.path:
+            return messages.batch_list([self._record(asked, name) for name in reversed(self.taken)])
         if not asked.path.endswith("/results"):
             return messages.batch(asked, asked.path.rpartition("/")[2], "ended")
         requests = self.taken[asked.path.split("/")[-2]]
         return messages.results((one["custom_id"], _succeeded(asked, one)) for one in requests)
+
+    def _record(self, asked: Asked, name: str) -> dict[str, Any]:
+        size, time = len(self.taken[name]), self._times[name]
+        return messages.batch_record(asked, name, "ended", size, time)
 
 
 def _succeeded(asked: Asked, one: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -28,24 +29,38 @@ class Desk(FakeModel):
 
     Attributes:
         batches: the requests of each batch, by its id.
-        lost: what to raise, once at each step that is named: "start", "finish".
-        poor: what comes instead of some answers, by place.
+        marks: the id of each batch, by its mark.
+        lost: what to raise, once at each step that is named: "start", "name", when a batch was
+            accepted, and "finish".
+        poor: what comes instead of some answers, by the place of the question in `ASKS`.
         looks: how often a batch is looked at in vain.
     """
 
     def __init__(self, **lost: BaseException) -> None:
         super().__init__()
         self.batches: dict[str, list[Mapping[str, Any]]] = {}
+        self.marks: dict[str, str] = {}
         self.lost = lost
         self.poor: dict[int, Any] = {}
         self.looks = 1
 
-    def start_batch(self, requests: Sequence[Mapping[str, Any]]) -> str:
+    def start_batch(self, requests: Sequence[Mapping[str, Any]], mark: str) -> str:
         if "start" in self.lost:
             raise self.lost.pop("start")
-        name = f"batch-{len(self.batches)}"
+        name = self.marks[mark] = f"batch-{len(self.batches)}"
         self.batches[name] = list(requests)
+        if "name" in self.lost:
+            raise self.lost.pop("name")
         return name
+
+    def find_batch(
+        self, mark: str, count: int, since: datetime, between: Callable[[], None] = do_nothing
+    ) -> str | None:
+        between()
+        found = self.marks.get(mark)
+        assert found is None or len(self.batches[found]) == count
+        assert abs(since - datetime.now(UTC)) < timedelta(minutes=5)
+        return found
 
     def finish_batch(
         self, batch_id: str, count: int, between: Callable[[], None] = do_nothing
@@ -60,9 +75,12 @@ class Desk(FakeModel):
             json.dumps({"text": request["messages"][0]["content"], "tokens": 10})
             for request in requests
         ]
-        return [self.poor.get(place, body) for place, body in enumerate(bodies)]
-
-    send_batch: Any = finish_batch
+        # By the words that were asked, because calls are handed in by the order of their keys.
+        asked = [request["messages"][0]["content"] for request in requests]
+        return [
+            self.poor.get(words().index(one) if one in words() else -1, body)
+            for one, body in zip(asked, bodies, strict=True)
+        ]
 
 
 @pytest.fixture
@@ -107,10 +125,10 @@ def test_a_few_calls_are_not_worth_a_batch(memory: Memory, run_id: str) -> None:
 
 def test_the_ledger_knows_the_calls_before_they_leave(memory: Memory, run_id: str) -> None:
     class Watching(Desk):
-        def start_batch(self, requests: Sequence[Mapping[str, Any]]) -> str:
+        def start_batch(self, requests: Sequence[Mapping[str, Any]], mark: str) -> str:
             entries = memory.ledger.entries(run_id)
             assert [entry.status for entry in entries] == ["sent"] * MANY
-            return super().start_batch(requests)
+            return super().start_batch(requests, mark)
 
     assert replies(calls(memory, run_id, Watching())) == words()
 
@@ -124,6 +142,35 @@ def test_after_a_crash_the_answers_are_fetched_not_paid_again(memory: Memory, ru
     assert replies(calls(memory, run_id, desk), more)[:-1] == words()[::-1]
     assert len(desk.batches) == 1
     assert len(desk.sent) == 1
+
+
+@pytest.mark.parametrize("end", [CallAmbiguous("It hung up."), KeyboardInterrupt()])
+def test_a_batch_whose_name_was_lost_is_found_by_its_mark(
+    memory: Memory, run_id: str, end: BaseException
+) -> None:
+    """At once, or by the process that comes after; in another order, and with more to ask."""
+    desk = Desk(name=end)
+    if isinstance(end, KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):
+            replies(calls(memory, run_id, desk))
+    more = [question("One more?"), *reversed(ASKS)]
+    assert replies(calls(memory, run_id, desk), more)[1:] == words()[::-1]
+    assert {entry.status for entry in entries(memory, run_id)} == {"committed"}
+    handed_in = sum(len(requests) for requests in desk.batches.values())
+    assert (len(desk.batches), handed_in + len(desk.sent)) == (1, MANY + 1)
+
+
+def test_a_batch_that_is_not_of_these_calls_is_not_taken(memory: Memory, run_id: str) -> None:
+    desk = Desk(name=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        replies(calls(memory, run_id, desk))
+    with pytest.raises(CallInDoubt):
+        calls(memory, run_id, desk).ask("judge", "judge", ASKS[0])
+    calls(memory, run_id, desk, on_ambiguous="retry").ask("judge", "judge", ASKS[0])
+    # One call less is lost now, so nobody can say which batch these were in.
+    with pytest.raises(CallInDoubt):
+        replies(calls(memory, run_id, desk))
+    assert len(desk.batches) == 1
 
 
 def test_a_batch_that_nobody_knows_of_is_in_doubt(memory: Memory, run_id: str) -> None:
@@ -263,8 +310,8 @@ KILLS: list[tuple[Any, str, bool, str]] = [
     (Ledger, "begin_together", False, "handed in once"),
     (Ledger, "begin_together", True, "in doubt"),
     (Desk, "start_batch", False, "in doubt"),
-    (Desk, "start_batch", True, "in doubt"),
-    (Ledger, "batched", False, "in doubt"),
+    (Desk, "start_batch", True, "handed in once"),
+    (Ledger, "batched", False, "handed in once"),
     (Ledger, "batched", True, "handed in once"),
     (Desk, "finish_batch", False, "handed in once"),
     (Desk, "finish_batch", True, "handed in once"),
@@ -300,10 +347,9 @@ def test_kills_at_every_step_of_a_batch(
     if fate == "in doubt":
         with pytest.raises(CallInDoubt):
             replies(calls(memory, run_id, desk))
-        handed_in = len(desk.batches)
         again = calls(memory, run_id, desk, on_ambiguous="retry")
         assert replies(again) == ["yes"] * MANY
-        assert (len(desk.batches), len(desk.sent)) == (handed_in, MANY)
+        assert (len(desk.batches), len(desk.sent)) == (0, MANY)
     else:
         assert replies(calls(memory, run_id, desk)) == words()
         assert (len(desk.batches), desk.sent) == (1, [])

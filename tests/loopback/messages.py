@@ -105,17 +105,34 @@ class BatchDesk:
 
 def batch(asked: Asked, name: str, status: str) -> Answer:
     """What becomes of a batch."""
+    return Answer(json.dumps(batch_record(asked, name, status)))
+
+
+def batch_record(
+    asked: Asked, name: str, status: str, size: int = 0, created: str = "2026-01-01T00:00:00Z"
+) -> dict[str, Any]:
+    """A batch as it is shown by itself and in lists."""
     url = f"http://{asked.headers['host']}/v1/messages/batches/{name}/results"
-    moment = "2026-01-01T00:00:00Z"
     counts = dict.fromkeys(("processing", "succeeded", "errored", "canceled", "expired"), 0)
-    body = {
+    return {
         "id": name,
         "type": "message_batch",
         "processing_status": status,
-        "request_counts": counts,
-        "created_at": moment,
-        "expires_at": moment,
+        "request_counts": counts | {"succeeded" if status == "ended" else "processing": size},
+        "created_at": created,
+        "expires_at": created,
         "results_url": url if status == "ended" else None,
+    }
+
+
+def batch_list(records: Sequence[Mapping[str, Any]], *, more: bool = False) -> Answer:
+    """A page of the list of batches."""
+    names = [record["id"] for record in records]
+    body = {
+        "data": records,
+        "has_more": more,
+        "first_id": names[0] if names else None,
+        "last_id": names[-1] if names else None,
     }
     return Answer(json.dumps(body))
 

@@ -39,6 +39,11 @@ class _Batch(BaseModel):
     id: str
 
 
+def named(mark: str, place: int) -> str:
+    """The `custom_id` of a request: what its batch is known by, and its place there."""
+    return f"{mark}-{place}"
+
+
 def read_batch_id(body: str) -> str:
     """The name of a batch that was accepted.
 
@@ -87,8 +92,9 @@ def read_results(
     for line in filter(None, text.split("\n")):
         try:
             entry = json.loads(line)
-            found[entry["custom_id"]] = _entry(endpoint, entry["result"])
-        except (ValueError, KeyError, TypeError):
+            _, _, place = entry["custom_id"].rpartition("-")
+            found[place] = _entry(endpoint, entry["result"])
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue  # a broken line leaves its request without an answer, below
     lost = CallAmbiguous(
         f"The batch {batch_id} has ended without a readable answer to one request; it may have "

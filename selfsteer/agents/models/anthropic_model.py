@@ -9,13 +9,20 @@ a call without an answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, cast
 
 import anthropic
 from pydantic import JsonValue
 
 from selfsteer.agents.models.allow import check_allowed
-from selfsteer.agents.models.anthropic_batch import read_batch_id, read_results, wait_for_end
+from selfsteer.agents.models.anthropic_batch import (
+    named,
+    read_batch_id,
+    read_results,
+    wait_for_end,
+)
+from selfsteer.agents.models.anthropic_lookup import look_for
 from selfsteer.agents.models.anthropic_reply import read_message
 from selfsteer.agents.models.chat_model import Ask, Reply, do_nothing
 from selfsteer.agents.models.endpoint import Endpoint, check_model_name, key_from_environment
@@ -114,11 +121,14 @@ class AnthropicModel:
         """As in `ChatModel`."""
         return read_message(body)
 
-    def start_batch(self, requests: Sequence[Mapping[str, JsonValue]]) -> str:
+    def start_batch(self, requests: Sequence[Mapping[str, JsonValue]], mark: str) -> str:
         """As in `BatchModel`; requests are told apart by their place."""
         check_allowed(self._client.base_url.host)
         entries: Any = [
-            {"custom_id": str(place), "params": {k: v for k, v in request.items() if k != "stream"}}
+            {
+                "custom_id": named(mark, place),
+                "params": {k: v for k, v in request.items() if k != "stream"},
+            }
             for place, request in enumerate(requests)
         ]
         with told_apart(self._endpoint, anthropic.AnthropicError):
@@ -134,11 +144,16 @@ class AnthropicModel:
         wait_for_end(self._looking, self._endpoint, batch_id, self._poll_seconds, between)
         return read_results(self._looking, self._endpoint, batch_id, count)
 
-    def send_batch(
-        self, requests: Sequence[Mapping[str, JsonValue]]
-    ) -> list[str | ModelUnavailable]:
+    def find_batch(
+        self, mark: str, count: int, since: datetime, between: Callable[[], None] = do_nothing
+    ) -> str | None:
         """As in `BatchModel`."""
-        return self.finish_batch(self.start_batch(requests), len(requests))
+        check_allowed(self._client.base_url.host)
+
+        def wait(batch_id: str) -> None:
+            wait_for_end(self._looking, self._endpoint, batch_id, self._poll_seconds, between)
+
+        return look_for(self._looking, mark, count, since, wait)
 
     def _stream(self, arguments: Any) -> str | None:
         """The body of a streamed answer; None where the stream ends before its message."""

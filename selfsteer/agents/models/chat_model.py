@@ -7,6 +7,7 @@ A call has three steps, so that a ledger can stand between them: `request` makes
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Literal, Protocol
 
 from pydantic import Field, JsonValue, field_validator
@@ -116,8 +117,11 @@ def do_nothing() -> None:
 class BatchModel(ChatModel, Protocol):
     """A model that also answers many requests together, later and cheaper."""
 
-    def start_batch(self, requests: Sequence[Mapping[str, JsonValue]]) -> str:
+    def start_batch(self, requests: Sequence[Mapping[str, JsonValue]], mark: str) -> str:
         """Hand requests in; the id that comes back finds the batch again after a crash.
+
+        Args:
+            mark: letters and digits, 40 at most, that no other batch has; see `find_batch`.
 
         Raises:
             CallRefused: the batch was certainly not accepted.
@@ -142,8 +146,17 @@ class BatchModel(ChatModel, Protocol):
         """
         ...
 
-    def send_batch(
-        self, requests: Sequence[Mapping[str, JsonValue]]
-    ) -> list[str | ModelUnavailable]:
-        """`start_batch` and `finish_batch`, for those who keep no id; raises what they raise."""
+    def find_batch(
+        self, mark: str, count: int, since: datetime, between: Callable[[], None] = do_nothing
+    ) -> str | None:
+        """The id of a batch of `count` requests that was handed in with this mark; waits until it
+        has ended, because its requests do not show before.
+
+        Args:
+            since: when it was handed in, if it was.
+            between: as in `finish_batch`.
+
+        Returns:
+            None where there is none, or where the provider does not say.
+        """
         ...

@@ -33,7 +33,7 @@ def test_no_call_reaches_a_real_service(model: type[AnthropicModel] | type[OpenA
 def test_no_batch_reaches_a_real_service() -> None:
     model = AnthropicModel("some-model")
     with pytest.raises(RequestsForbidden):
-        model.send_batch([model.request(ask())])
+        model.start_batch([model.request(ask())], "mark")
     with pytest.raises(RequestsForbidden):
         model.finish_batch("msgbatch_1", 1)
 

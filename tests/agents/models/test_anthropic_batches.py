@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from selfsteer.agents.models.anthropic_model import STREAM_ABOVE
+from selfsteer.agents.models.anthropic_model import STREAM_ABOVE, AnthropicModel
 from selfsteer.agents.models.errors import CallAmbiguous, CallRefused
 from tests.agents.models.asks import ask, claude
 from tests.loopback import faults, messages
@@ -18,17 +18,22 @@ def _succeeded(text: str) -> dict[str, Any]:
     return {"type": "succeeded", "message": messages.message(text)}
 
 
+MARK = "1a2b3c"
 ERRORED = {
     "type": "errored",
     "error": {"type": "error", "error": {"type": "invalid_request_error", "message": "too long"}},
 }
 
 
+def send(model: AnthropicModel, requests: list[Any]) -> list[Any]:
+    return model.finish_batch(model.start_batch(requests, MARK), len(requests))
+
+
 def test_answers_come_back_in_the_order_of_the_requests() -> None:
     texts = [f'{{"n": "{n}\u2028"}}' for n in range(12)]
     with LoopbackServer(messages.BatchDesk([_succeeded(text) for text in texts])) as server:
         model = claude(server)
-        bodies = model.send_batch([model.request(ask(system=str(n))) for n in range(12)])
+        bodies = send(model, [model.request(ask(system=str(n))) for n in range(12)])
     read = [model.read(body) for body in bodies if isinstance(body, str)]
     assert [reply.text for reply in read] == texts
     assert read[0].usage.input_tokens == 11
@@ -38,7 +43,7 @@ def test_a_batch_carries_the_same_requests_as_calls_do() -> None:
     with LoopbackServer(messages.BatchDesk([_succeeded("{}")] * 2)) as server:
         model = claude(server)
         short, long = model.request(ask()), model.request(ask(max_tokens=STREAM_ABOVE + 1))
-        model.send_batch([short, long])
+        send(model, [short, long])
     sent = [entry["params"] for entry in server.bodies()[0]["requests"]]
     assert long.pop("stream") is True  # a batch has nothing to stream
     assert sent == json.loads(json.dumps([short, long]))
@@ -49,7 +54,7 @@ def test_entries_without_an_answer_leave_the_others_theirs() -> None:
     results.append({"type": "something_new"})
     with LoopbackServer(messages.BatchDesk(results)) as server:
         model = claude(server)
-        outcomes = model.send_batch([model.request(ask())] * 6)
+        outcomes = send(model, [model.request(ask())] * 6)
     refused, body, expired, cancelled, missing, new = outcomes
     assert isinstance(body, str) and model.read(body).text == "{}"
     for outcome, why in (
@@ -66,7 +71,7 @@ def test_a_batch_is_found_again_by_its_id() -> None:
     desk = messages.BatchDesk([_succeeded("{}")], polls=5)
     with LoopbackServer(desk) as server:
         model = claude(server)
-        batch_id = model.start_batch([model.request(ask())])
+        batch_id = model.start_batch([model.request(ask())], MARK)
         bodies = claude(server).finish_batch(batch_id, 1)
     assert [type(body) for body in bodies] == [str]
     assert [asked.method for asked in server.asked].count("POST") == 1
@@ -88,7 +93,7 @@ def test_a_batch_that_is_not_accepted(answer: Answer, outcome: type[Exception]) 
     with LoopbackServer(in_turn(answer)) as server:
         model = claude(server)
         with pytest.raises(outcome):
-            model.start_batch([model.request(ask())])
+            model.start_batch([model.request(ask())], MARK)
 
 
 @pytest.mark.parametrize(
