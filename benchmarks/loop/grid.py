@@ -1,7 +1,8 @@
 """The grid that the loop is held against: all sites and blocks, 8 strengths, add and ablate.
 
 Its vectors are plain mean differences, each read where its site is read, and its judge is the
-oracle. A point's score is its expression where 0.90 of its replies are well-formed, else 0.
+oracle. A point's score is its expression where 0.90 of its replies are well-formed, else 0. The
+best are looked at again with strengths between theirs, as the loop and the model card do.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from selfsteer.steering.vectors import SteeringVector
 STRENGTHS = tuple(np.geomspace(0.2, 2.0, 8).round(3).tolist())
 # Ablation takes away at most the whole projection.
 FRACTIONS = tuple(np.linspace(0.125, 1.0, 8).round(3).tolist())
-# Development probes of each look, the first at every point, and how many go on from it.
-LOOKS = (24, 60, 200)
-KEPT = (24, 6, 1)
+# Development probes of each look, the first at every point; how many go on from it; and the step to
+# the strengths beside theirs that the next one tries too.
+LOOKS = ((24, 24, 1.0), (60, 6, 1.18), (120, 2, 1.06), (400, 1, 1.0))
 REPORT = 400
 
 
@@ -59,6 +60,13 @@ class Point:
     def meets(self) -> bool:
         """Whether the goal is met."""
         return self.expression >= EXPRESSION and self.well_formed >= WELL_FORMED
+
+    def beside(self, step: float) -> list[Point]:
+        """The point, and those a step below and above its strength; all of it is the most that
+        ablation takes away."""
+        most = 1.0 if self.operator == "ablate" else float("inf")
+        strengths = {min(self.strength * by, most) for by in (1 / step, 1.0, step)}
+        return [replace(self, strength=strength) for strength in sorted(strengths)]
 
     def spec(self) -> CandidateSpec:
         """The same as a candidate of the loop."""
@@ -89,10 +97,11 @@ def full_grid(student: Student, asked: dict[str, str], seed: int) -> Grid:
     }
     points: Sequence[Point] = grid_points(tuple(vectors), student.n_layers)
     first: tuple[Point, ...] = ()
-    for salt, (count, kept) in enumerate(zip(LOOKS, KEPT, strict=True), start=1):
+    for salt, (count, kept, step) in enumerate(LOOKS, start=1):
         looked = _look(student, points, vectors, asked, count, seed=1000 * salt + seed)
         first = first or looked
-        points = sorted(looked, key=lambda point: point.merit, reverse=True)[:kept]
+        ahead = sorted(looked, key=lambda point: point.merit, reverse=True)[:kept]
+        points = [other for point in ahead for other in point.beside(step)]
     salt = len(LOOKS) + 1
     (best,) = _look(student, points, vectors, asked, REPORT, seed=1000 * salt + seed)
     return Grid(first, best)

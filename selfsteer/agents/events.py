@@ -130,7 +130,7 @@ class Evaluated(Record):
 
     kind: Literal["evaluated"]
     round: int
-    stage: Literal["search", "refine", "finalists", "polish"]
+    stage: Literal["search", "refine", "finalists", "polish", "recheck"]
     candidates: int
     best: CandidateResult
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
-from selfsteer.agents.policy import utility
+from selfsteer.agents.policy import prospect, utility
 from selfsteer.agents.types import CandidateResult, CandidateSpec, Thresholds
 
 LEADING = 5  # candidates that a round is remembered by
@@ -32,3 +33,29 @@ def leading(
         longest_looks(results), key=lambda r: (r.n, utility(r, thresholds)), reverse=True
     )
     return ranked[:count]
+
+
+def likeliest(
+    results: Iterable[CandidateResult], thresholds: Thresholds, n: int
+) -> list[CandidateResult]:
+    """Each candidate once, by its longest look, those first that are likeliest to pass a look of n
+    replies."""
+    return sorted(longest_looks(results), key=lambda r: prospect(r, thresholds, n), reverse=True)
+
+
+def together(first: CandidateResult, second: CandidateResult) -> CandidateResult:
+    """Two looks at one candidate as one; abilities are those of the first, if it asked for them."""
+    n = first.n + second.n
+
+    def mean(one: float, other: float) -> float:
+        return (one * first.n + other * second.n) / n
+
+    return first.model_copy(
+        update={
+            "steerability": mean(first.steerability, second.steerability),
+            "coherence": math.exp(mean(math.log(first.coherence), math.log(second.coherence))),
+            "broken": mean(first.broken, second.broken),
+            "repetition": mean(first.repetition, second.repetition),
+            "n": n,
+        }
+    )

@@ -26,6 +26,7 @@ BROKEN_MARGIN = 0.01
 MOST_SLACK = 0.1
 BROKEN_PRICE = 1.0  # steerability that one more broken reply in one is worth
 NOTHING = 0.01  # of utility: a round that gains less brought nothing
+SAFE = 0.95  # a chance to pass that need not be known better
 
 
 def utility(result: CandidateResult, thresholds: Thresholds) -> float:
@@ -52,6 +53,40 @@ def promising(result: CandidateResult, thresholds: Thresholds) -> bool:
         and result.broken <= max(0.0, thresholds.broken - BROKEN_MARGIN)
         and (result.retention is None or result.retention >= thresholds.retention)
     )
+
+
+def chance(result: CandidateResult, thresholds: Thresholds, n: int) -> float:
+    """How likely another look, of n replies, finds both rates on the right side of their limits.
+
+    That is the posterior predictive of each rate, after a uniform prior and the `result.n` replies
+    of this look (beta-binomial; a mean of scores counts as that share of replies). What else is
+    measured hardly differs between looks.
+    """
+    fitting = _at_least(result.steerability, result.n, thresholds.steerability, n)
+    return fitting * _at_least(1 - result.broken, result.n, 1 - thresholds.broken, n)
+
+
+def _at_least(rate: float, seen: int, limit: float, n: int) -> float:
+    """The chance that of n replies a share of `limit` is good, after a share `rate` of `seen`."""
+    good, bad = rate * seen + 1, (1 - rate) * seen + 1
+    least = math.ceil(limit * n - 1e-9)
+    ways = math.lgamma(n + 1) - _log_beta(good, bad)
+    terms = (
+        ways - math.lgamma(k + 1) - math.lgamma(n - k + 1) + _log_beta(good + k, bad + n - k)
+        for k in range(least, n + 1)
+    )
+    return min(1.0, sum(map(math.exp, terms)))
+
+
+def _log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+
+def prospect(result: CandidateResult, thresholds: Thresholds, n: int) -> tuple[float, float]:
+    """What the last looks are ranked by: the chance to pass one of n replies, as far as that is not
+    safe; then utility."""
+    likely = min(chance(result, thresholds, n), SAFE) if promising(result, thresholds) else 0.0
+    return likely, utility(result, thresholds)
 
 
 def recall_thresholds(thresholds: Thresholds, n: int) -> Thresholds:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from selfsteer.agents.budget import OutOfBudget, Spent
 from selfsteer.agents.context import Context
 from selfsteer.agents.paid_calls import spent_on_calls
+from selfsteer.agents.stages import confirming
 from selfsteer.agents.state import LoopState
 from selfsteer.steering.evaluate import Samples
 
@@ -36,7 +37,7 @@ def check_budget(state: LoopState, context: Context) -> None:
 
 def confirmation_replies(context: Context) -> int:
     """Replies of the look that accepts or refuses, which the search leaves room for."""
-    return ARMS * len(context.probes.confirmation) * context.settings.effort.confirmation_samples
+    return ARMS * confirming(context)
 
 
 def samples_cost(samples: Samples) -> dict[str, float]:

@@ -22,7 +22,9 @@ class Effort(BaseModel):
             and site, so that a layer that costs abilities does not take all places.
         polished: where none of them will do, how many of them get a last look at doses beside
             theirs; 0 for none.
-        finalist_samples: replies to each development probe in that last look.
+        rechecked: where the best of the last looks will do but is not safe to pass the next one,
+            how many of the best are looked at once more, and judged by both looks; 0 for none.
+        finalist_samples: replies to each development probe in each of the last looks.
         confirmation_samples: replies to each confirmation probe.
         report_samples: replies in all to the report probes, for each arm; 0 leaves them closed.
         report_judged: how many of the replies to each report probe the controller judges.
@@ -36,8 +38,9 @@ class Effort(BaseModel):
     refined: int = Field(default=5, ge=1)
     finalists: int = Field(default=3, ge=1)
     polished: int = Field(default=2, ge=0)
+    rechecked: int = Field(default=2, ge=0)
     finalist_samples: int = Field(default=6, ge=1)
-    confirmation_samples: int = Field(default=6, ge=1)
+    confirmation_samples: int = Field(default=12, ge=1)
     report_samples: int = Field(default=256, ge=0)
     report_judged: int = Field(default=2, ge=1)
     finalist_capability: int = Field(default=60, ge=1)

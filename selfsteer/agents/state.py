@@ -31,14 +31,14 @@ class LoopState(TypedDict, total=False):
         strays: `Failure`s among those that were meant to be negative.
         evidence: `SiteEvidence` rows.
         space: `SearchSpace`.
-        stage: "search", "refine", "finalists" or "polish".
+        stage: "search", "refine", "finalists", "polish" or "recheck".
         pending: `CandidateSpec`s to be evaluated next.
         replies_id: their replies, not judged yet.
         earlier: `CandidateResult`s of the rounds before, as far as they steered with the vectors
             of this one: each candidate by its longest look.
         results: `CandidateResult`s of this round's search.
         refined: `CandidateResult`s of the second look.
-        finalists: `CandidateResult`s of the last looks.
+        finalists: `CandidateResult`s of the last looks; of one that was looked at twice, of both.
         settled: the round's search is over.
         failures: `Failure`s of the best of them.
         history: `RoundSummary` of every round.

@@ -23,6 +23,7 @@ from selfsteer.agents.optimise import DOSES_BESIDE
 from selfsteer.agents.policy import utility
 from selfsteer.agents.probes import deal_probes
 from selfsteer.agents.settings import RunSettings
+from selfsteer.agents.stages import LAST_LOOKS
 from selfsteer.agents.types import CandidateResult, ContrastiveSpec, SearchSpace, Thresholds
 from selfsteer.app.output import clean, literal, place
 from selfsteer.memory.records import Event
@@ -144,12 +145,9 @@ class Tracker:
             self.busy = "looking at the finalists again"
             self.left = self._from("finalists")
             return
-        if payload["stage"] == "finalists":
-            self.busy = "looking back on the round, or at doses in between"
-            self.left = self._from("confirm")
-            return
-        if payload["stage"] == "polish":
-            self.busy = "looking back on the round"
+        if payload["stage"] in LAST_LOOKS:
+            ends = payload["stage"] == "recheck"
+            self.busy = "looking back on the round" + ("" if ends else ", or once more")
             self.left = self._from("confirm")
             return
         rest = max(0.0, 1 - self.tried / max(1, self.trials))

@@ -47,6 +47,7 @@ EFFORT = Effort(
     report_samples=8,
     finalist_capability=2,
     polished=0,
+    rechecked=0,
 )
 
 

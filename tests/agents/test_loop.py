@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from selfsteer.agents.budget import Budget
 from selfsteer.agents.loop import run_goal
 from selfsteer.agents.nodes import report
-from selfsteer.agents.types import CandidateSpec, Decision, Sample
+from selfsteer.agents.types import CandidateSpec, Decision, RoundSummary, Sample
 from selfsteer.errors import ControllerError
 from selfsteer.memory.store import Memory
 from selfsteer.steering.generate import generate
@@ -105,6 +106,34 @@ def test_a_round_without_a_good_finalist_looks_at_doses_between(
     assert stages[-4:-2] == ["finalists"] * 2
     assert stages[-2:] == ["polish"] * 2
     assert {c.n for c in looked[-2:]} == {c.n for c in looked[-4:-2]}
+
+
+@pytest.mark.parametrize("rechecked", [1, 2])
+def test_what_will_do_by_little_is_looked_at_once_more(
+    talker: Student, memory: Memory, rechecked: int
+) -> None:
+    """By new replies to the same probes; both looks together are what the controller is told."""
+    seen: list[RoundSummary] = []
+
+    def decide(history: Sequence[RoundSummary]) -> Decision:
+        seen[:] = history
+        return confirm_best(history)
+
+    asked = settings(effort=EFFORT.model_copy(update={"rechecked": rechecked}))
+    run = run_goal(talker, Scripted(decide), memory, asked)
+    looked = memory.runs.candidates(run.id, "development")
+    assert [c.number for c in looked] == list(range(len(looked)))
+    finalists = [c for c in looked if c.details["stage"] == "finalists"]
+    again = [c for c in looked if c.details["stage"] == "recheck"]
+    assert looked[-rechecked:] == again
+    first = {str(c.plan): c for c in finalists}
+    assert {str(c.plan) for c in again} <= set(first)
+    assert {c.generations_id for c in again} != {c.generations_id for c in finalists}
+    best = seen[0].best
+    assert best is not None
+    both = [(c.steerability, first[str(c.plan)].steerability) for c in again]
+    assert best.n == 2 * finalists[0].n
+    assert any(best.steerability == pytest.approx((a + b) / 2) for a, b in both)
 
 
 def test_splits_are_kept_apart(talker: Student, memory: Memory) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from selfsteer.agents.policy import (
+    SAFE,
+    chance,
     fruitless,
     meets,
     next_action,
     promising,
+    prospect,
     recall_thresholds,
     utility,
 )
@@ -222,3 +226,49 @@ def test_every_history_leads_to_a_decision_with_a_reason(
     if decision.action == "confirm":
         assert bests[-1] is not None
         assert meets(bests[-1], limits)
+
+
+@pytest.mark.parametrize(
+    ("steerability", "broken", "looked", "n"),
+    [(0.9, 0.02, 192, 384), (0.87, 0.03, 192, 192), (0.86, 0.0, 64, 384), (0.95, 0.04, 384, 384)],
+)
+def test_the_chance_is_how_often_another_look_passes(
+    steerability: float, broken: float, looked: int, n: int
+) -> None:
+    """Against draws: what the rates may be after one look, and then what another one finds."""
+    rng = np.random.default_rng(0)
+    passes = np.ones(20_000, dtype=bool)
+    for rate, limit, at_least in (
+        (steerability, THRESHOLDS.steerability, True),
+        (broken, THRESHOLDS.broken, False),
+    ):
+        truth = rng.beta(rate * looked + 1, (1 - rate) * looked + 1, size=passes.size)
+        found = rng.binomial(n, truth) / n
+        passes &= found >= limit if at_least else found <= limit
+    one = result(steerability=steerability, broken=broken, n=looked)
+    assert chance(one, THRESHOLDS, n) == pytest.approx(passes.mean(), abs=0.015)
+
+
+@given(results, thresholds, st.integers(1, 1000))
+def test_the_chance_is_a_probability_and_rises_with_what_is_better(
+    one: CandidateResult, limits: Thresholds, n: int
+) -> None:
+    likely = chance(one, limits, n)
+    assert 0 <= likely <= 1
+    if 0.5 <= one.steerability <= 0.9:
+        assert chance(one.model_copy(update={"steerability": 0.95}), limits, n) >= likely - 1e-9
+    if 0.1 <= one.broken <= 0.5:
+        assert chance(one.model_copy(update={"broken": 0.05}), limits, n) >= likely - 1e-9
+
+
+def test_those_that_are_safe_are_ranked_by_what_they_do() -> None:
+    safe = result(steerability=0.92, broken=0.0, n=384)
+    better = result(steerability=0.96, broken=0.0, n=384)
+    bold = result(steerability=0.97, broken=0.04, n=384)
+    useless = result(steerability=1.0, broken=0.0, coherence=1.24, n=384)
+    ranked = sorted(
+        [bold, useless, safe, better], key=lambda one: prospect(one, THRESHOLDS, 384), reverse=True
+    )
+    assert ranked == [better, safe, bold, useless]
+    assert prospect(safe, THRESHOLDS, 384)[0] == SAFE
+    assert prospect(useless, THRESHOLDS, 384)[0] == 0

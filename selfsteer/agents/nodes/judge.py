@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from selfsteer.agents.context import Context, last_user_turn
-from selfsteer.agents.policy import promising, utility
-from selfsteer.agents.stages import LAST_LOOKS
+from selfsteer.agents.leading import likeliest, together
+from selfsteer.agents.policy import utility
+from selfsteer.agents.stages import LAST_LOOKS, confirming, last_look_after
 from selfsteer.agents.state import LoopState
 from selfsteer.agents.types import CandidateResult, CandidateSpec, Failure
 from selfsteer.memory.records import Candidate
@@ -23,27 +24,26 @@ def judge(state: LoopState, context: Context) -> LoopState:
         context.memory.get_generations(state["replies_id"]), instructed=context.instructed
     )
     scores = score(context.student, plans, samples, context.judge, seed=context.settings.seed)
-    final = state["stage"] in LAST_LOOKS
+    stage = state["stage"]
+    final, again = stage in LAST_LOOKS, stage == "recheck"
     results = [
-        _result(context, spec, outcome, with_retention=final)
+        _result(context, spec, outcome, with_retention=final and not again)
         for spec, outcome in zip(specs, scores, strict=True)
     ]
     _record(state, context, results, scores)
+    finalists = [CandidateResult.model_validate(row) for row in state["finalists"]]
+    if again:
+        known = {result.spec(): result for result in finalists}
+        results = [together(known[result.spec()], result) for result in results]
     done: list[dict[str, object]] = [result.model_dump() for result in results]
-    if state["stage"] == "search":
+    if stage == "search":
         return {"results": [*state["results"], *done]}
     if not final:
         return {"refined": done}
-    finalists = [CandidateResult.model_validate(row) for row in state["finalists"]]
-    thresholds = context.goal.thresholds
-    best = max([*finalists, *results], key=lambda result: utility(result, thresholds))
+    best = likeliest([*finalists, *results], context.goal.thresholds, confirming(context))[0]
     update: LoopState = {
         "finalists": [*state["finalists"], *done],
-        "settled": (
-            state["stage"] == "polish"
-            or context.settings.effort.polished == 0
-            or promising(best, thresholds)
-        ),
+        "settled": last_look_after(stage, best, context) is None,
     }
     if best in results:
         update["failures"] = _failures(scores[results.index(best)], context)

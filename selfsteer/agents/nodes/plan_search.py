@@ -3,7 +3,7 @@
 A search with the vectors of the round before goes on from what is known of them: its grid covers
 new ground only, and TPE learns from the earlier results too. The looks halve in number and grow in
 probes (successive halving: Jamieson and Talwalkar, 2016). Where none of the last ones will do, the
-best get one more look at doses between those before.
+best get one more look at doses between those before; where they will do by little, at the same.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from selfsteer.agents.context import Context
-from selfsteer.agents.leading import leading
+from selfsteer.agents.leading import leading, likeliest
 from selfsteer.agents.optimise import (
     DOSES_BETWEEN,
     beside,
@@ -23,7 +23,7 @@ from selfsteer.agents.optimise import (
 )
 from selfsteer.agents.policy import utility
 from selfsteer.agents.room import afford, confirmation_replies
-from selfsteer.agents.stages import stage_probes, stage_samples
+from selfsteer.agents.stages import confirming, last_look_after, stage_probes, stage_samples
 from selfsteer.agents.state import LoopState
 from selfsteer.agents.types import (
     CandidateResult,
@@ -99,6 +99,11 @@ def _closer_look(space: SearchSpace, state: LoopState, context: Context) -> Loop
     if state["stage"] == "refine":
         best = _best(state["refined"], effort.finalists, context, of_one_place=OF_ONE_PLACE)
         return {"stage": "finalists", "pending": _dump(best)}
+    finalists = [CandidateResult.model_validate(row) for row in state["finalists"]]
+    ranked = likeliest(finalists, context.goal.thresholds, confirming(context))
+    if last_look_after(state["stage"], ranked[0], context) == "recheck":
+        specs = [result.spec() for result in ranked[: effort.rechecked]]
+        return {"stage": "recheck", "pending": _dump(specs)}
     best = _best(state["finalists"], effort.polished, context)
     return {"stage": "polish", "pending": _dump(beside(space, best, DOSES_BETWEEN))}
 

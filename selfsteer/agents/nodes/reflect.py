@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from selfsteer.agents.context import Context
-from selfsteer.agents.leading import leading, longest_looks
-from selfsteer.agents.policy import fruitless, utility
+from selfsteer.agents.leading import leading, likeliest, longest_looks
+from selfsteer.agents.policy import fruitless
 from selfsteer.agents.search_spaces import SAME_VECTORS
+from selfsteer.agents.stages import confirming
 from selfsteer.agents.state import LoopState, fresh_search, round_details
 from selfsteer.agents.types import LONGEST_REASON, CandidateResult, Decision, RoundSummary
 from selfsteer.errors import ControllerError
@@ -26,8 +27,9 @@ def reflect(state: LoopState, context: Context) -> LoopState:
     """Close the round: summary, decision and reason go on record."""
     number = state["round"]
     thresholds = context.goal.thresholds
-    results = _results(state["finalists"])
-    best = max(results, key=lambda r: utility(r, thresholds), default=None)
+    best = next(
+        iter(likeliest(_results(state["finalists"]), thresholds, confirming(context))), None
+    )
     summary = RoundSummary.model_validate(
         {
             "number": number,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from selfsteer.agents.context import Context
-from selfsteer.agents.policy import promising, utility
+from selfsteer.agents.leading import likeliest
+from selfsteer.agents.policy import promising, prospect
+from selfsteer.agents.stages import confirming
 from selfsteer.agents.state import LoopState, round_details, vectors_at
 from selfsteer.agents.types import CandidateResult, Decision
 from selfsteer.memory.records import Round
@@ -13,17 +15,17 @@ from selfsteer.memory.records import Round
 
 def run_out(state: LoopState, context: Context) -> LoopState:
     """Close the round that was cut short, and choose between the last look and the end."""
-    thresholds = context.goal.thresholds
+    thresholds, n = context.goal.thresholds, confirming(context)
     found = _closed(state, context)
     cut = _measured(state) if state["round"] == len(state["history"]) else []
     if cut:
-        best = max(cut, key=lambda result: utility(result, thresholds))
+        best = likeliest(cut, thresholds, n)[0]
         found.append((best, vectors_at(state, best.site)))
     ready = [pair for pair in found if promising(pair[0], thresholds)]
     reason = f"Stopped because {state['shortage']}."
     decision, update = Decision(action="give_up", reason=reason), LoopState(part=None)
     if ready:
-        best, vectors = max(ready, key=lambda pair: utility(pair[0], thresholds))
+        best, vectors = max(ready, key=lambda pair: prospect(pair[0], thresholds, n))
         decision = Decision(action="confirm", candidate=best.spec(), reason=reason)
         first, *others = ({best.site: vector_id} for vector_id in vectors)
         update |= {"vector_ids": first, "further_ids": others}
