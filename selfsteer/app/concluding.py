@@ -14,6 +14,19 @@ from selfsteer.memory.records import Paid, Run
 WAITING = 3  # exit code
 
 
+def as_json(ended: Run) -> dict[str, Any]:
+    """What `--json` says first of any run that ended."""
+    return {
+        "run": ended.id,
+        "goal": ended.goal,
+        "student": ended.student,
+        "controller": ended.controller,
+        "seed": ended.seed,
+        "status": ended.status,
+        "verdict": ended.verdict or {},
+    }
+
+
 def conclude(ended: Run, paid: Paid, *, json_: bool) -> None:
     """Print what a run came to and what it paid for, and set the exit code.
 
@@ -28,13 +41,7 @@ def conclude(ended: Run, paid: Paid, *, json_: bool) -> None:
     elif json_:
         print_json(
             {
-                "run": ended.id,
-                "goal": ended.goal,
-                "student": ended.student,
-                "controller": ended.controller,
-                "seed": ended.seed,
-                "status": ended.status,
-                "verdict": verdict,
+                **as_json(ended),
                 "paid": paid.model_dump(),
                 "seconds": round(ended.seconds, 3),
             }

@@ -45,12 +45,12 @@ class Lookout:
             if new and name not in self._displays:
                 self._displays[name] = Display(self._console, settings.goal.text, settings)
             for event in new:
+                self._told[name] = event.sequence
                 self._displays[name].take_in(event.kind, event.payload)
                 if not self._console.is_terminal:
                     elapsed = time.monotonic() - self._began
                     said = f"{elapsed:7.1f}s {name} {line(event.kind, event.payload)}"
                     self._console.print(literal(said), soft_wrap=True)
-            self._told[name] = new[-1].sequence if new else self._told[name]
 
     def _render(self) -> RenderableType:
         return Group(*(display.render() for display in self._displays.values()))

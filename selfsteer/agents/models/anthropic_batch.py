@@ -77,6 +77,12 @@ def wait_for_end(
         time.sleep(poll_seconds)
 
 
+def results_text(client: anthropic.Anthropic, endpoint: Endpoint, batch_id: str) -> str:
+    """The results of a batch that has ended, as they come; raises what `read_results` raises."""
+    raw = client.messages.batches.with_raw_response
+    return _fetch(endpoint, batch_id, lambda: raw.results(batch_id).text())
+
+
 def read_results(
     client: anthropic.Anthropic, endpoint: Endpoint, batch_id: str, count: int
 ) -> list[str | ModelUnavailable]:
@@ -86,8 +92,7 @@ def read_results(
         BatchGone: the results are kept no more.
         CallAmbiguous: the results cannot be fetched.
     """
-    raw = client.messages.batches.with_raw_response
-    text = _fetch(endpoint, batch_id, lambda: raw.results(batch_id).text())
+    text = results_text(client, endpoint, batch_id)
     found: dict[str, str | ModelUnavailable] = {}
     for line in filter(None, text.split("\n")):
         try:

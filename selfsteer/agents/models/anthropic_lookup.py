@@ -28,19 +28,19 @@ def look_for(
     mark: str,
     count: int,
     since: datetime,
-    wait: Callable[[str], None],
+    results: Callable[[str], str],
 ) -> str | None:
     """The id of a batch of `count` requests that bear a mark; None where none is found.
 
     Args:
         since: about when it was handed in.
-        wait: returns when the batch of this id has ended.
+        results: waits until the batch of an id has ended, and gives its results.
     """
     try:
         around = [batch.id for batch in _around(client, since) if _size(batch) == count]
     except _UNREADABLE:
         return None
-    return next((name for name in around if _bears(client, name, mark, wait)), None)
+    return next((name for name in around if _bears(name, mark, results)), None)
 
 
 def _around(client: anthropic.Anthropic, since: datetime) -> Iterator[MessageBatch]:
@@ -56,12 +56,8 @@ def _size(batch: MessageBatch) -> int:
     return counts.processing + counts.succeeded + counts.errored + counts.canceled + counts.expired
 
 
-def _bears(
-    client: anthropic.Anthropic, batch_id: str, mark: str, wait: Callable[[str], None]
-) -> bool:
-    raw = client.messages.batches.with_raw_response
+def _bears(batch_id: str, mark: str, results: Callable[[str], str]) -> bool:
     try:
-        wait(batch_id)
-        return mark in raw.results(batch_id).text()
-    except (ModelUnavailable, anthropic.AnthropicError, httpx2.HTTPError, ValueError):
+        return mark in results(batch_id)
+    except ModelUnavailable:
         return False

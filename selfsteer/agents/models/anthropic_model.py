@@ -20,6 +20,7 @@ from selfsteer.agents.models.anthropic_batch import (
     named,
     read_batch_id,
     read_results,
+    results_text,
     wait_for_end,
 )
 from selfsteer.agents.models.anthropic_lookup import look_for
@@ -150,10 +151,11 @@ class AnthropicModel:
         """As in `BatchModel`."""
         check_allowed(self._client.base_url.host)
 
-        def wait(batch_id: str) -> None:
+        def results(batch_id: str) -> str:
             wait_for_end(self._looking, self._endpoint, batch_id, self._poll_seconds, between)
+            return results_text(self._looking, self._endpoint, batch_id)
 
-        return look_for(self._looking, mark, count, since, wait)
+        return look_for(self._looking, mark, count, since, results)
 
     def _stream(self, arguments: Any) -> str | None:
         """The body of a streamed answer; None where the stream ends before its message."""

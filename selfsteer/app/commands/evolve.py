@@ -169,6 +169,7 @@ def evolve(
 
 def conclude_evolution(memory: Memory, ended: Run, out: Path | None, *, json_: bool) -> None:
     """Print what an evolution came to, write its page, and set the exit code."""
+    from selfsteer.app.concluding import as_json
     from selfsteer.app.draining import DRAINED
     from selfsteer.app.evolve_view import champions_table, generations_table
     from selfsteer.app.report.page import write_report
@@ -185,13 +186,7 @@ def conclude_evolution(memory: Memory, ended: Run, out: Path | None, *, json_: b
         told = {event.kind: event.payload for event in events}
         print_json(
             {
-                "run": ended.id,
-                "goal": ended.goal,
-                "student": ended.student,
-                "controller": ended.controller,
-                "seed": ended.seed,
-                "status": ended.status,
-                "verdict": verdict,
+                **as_json(ended),
                 "generations": [e.payload for e in events if e.kind == "generation"],
                 "champions": told.get("finalists", {}).get("champions", {}),
                 "compared": told.get("compared", {}),
