@@ -31,7 +31,7 @@ STRENGTHS = tuple(np.geomspace(0.2, 2.0, 8).round(3).tolist())
 FRACTIONS = tuple(np.linspace(0.125, 1.0, 8).round(3).tolist())
 # Development probes of each look, the first at every point; how many go on from it; and the step to
 # the strengths beside theirs that the next one tries too.
-LOOKS = ((24, 24, 1.0), (60, 6, 1.18), (120, 2, 1.06), (400, 1, 1.0))
+LOOKS = ((24, 24, 1.0), (60, 8, 1.18), (240, 3, 1.06), (400, 1, 1.0))
 REPORT = 400
 
 

@@ -109,6 +109,11 @@ def test_the_grid_begins_in_the_middle_and_at_every_site() -> None:
     assert {s.layer for s in whole[-8:]} == {1, 5}
 
 
+def test_a_range_of_one_strength_is_tried_once_at_every_place() -> None:
+    space = SearchSpace(sites=("reply",), layers=(0, 1), low=0.4, high=0.4, trials=20)
+    assert sorted(spec.layer for spec in first_batch(space)) == [0, 1]
+
+
 def test_every_site_gets_the_same_grid() -> None:
     space = SPACE.model_copy(update={"sites": ("reply", "start"), "trials": 40})
     grid = first_batch(space)

@@ -124,7 +124,7 @@ def _look(
     if context.capability:
         few = context.settings.effort.finalist_capability if _again(recalled) else None
         items = context.capability[:few]
-        left = retention(context.student, items, plan).ratio
+        left = retention(context.student, items, [plan])[0].ratio
     measures = Measures(
         steerability=outcome.steerability,
         coherence=outcome.coherence,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from selfsteer.agents.context import Context, last_user_turn
 from selfsteer.agents.leading import likeliest, together
 from selfsteer.agents.policy import utility
@@ -11,12 +13,13 @@ from selfsteer.agents.types import CandidateResult, CandidateSpec, Failure
 from selfsteer.memory.records import Candidate
 from selfsteer.steering.evaluate import CandidateScore, Samples, score
 from selfsteer.steering.metrics.retention import retention
+from selfsteer.steering.plan import Plan
 
 SHOWN = 4  # replies of a failure
 
 
 def judge(state: LoopState, context: Context) -> LoopState:
-    """Judge, measure coherence (last looks: retention too), and put the results on record."""
+    """Judge, measure coherence (after the search: retention too), and put the results on record."""
     context.prepare_judge(state["dataset_id"])
     specs = [CandidateSpec.model_validate(row) for row in state["pending"]]
     plans = context.plans(specs, state)
@@ -25,20 +28,24 @@ def judge(state: LoopState, context: Context) -> LoopState:
     )
     scores = score(context.student, plans, samples, context.judge, seed=context.settings.seed)
     stage = state["stage"]
-    final, again = stage in LAST_LOOKS, stage == "recheck"
+    refined, finalists = (
+        [CandidateResult.model_validate(row) for row in state[looks]]
+        for looks in ("refined", "finalists")
+    )
+    kept = {result.spec(): result.retention for result in (*refined, *finalists)}
+    if stage != "search":
+        kept |= _kept(context, {s: p for s, p in zip(specs, plans, strict=True) if s not in kept})
     results = [
-        _result(context, spec, outcome, with_retention=final and not again)
-        for spec, outcome in zip(specs, scores, strict=True)
+        _result(spec, outcome, kept.get(spec)) for spec, outcome in zip(specs, scores, strict=True)
     ]
     _record(state, context, results, scores)
-    finalists = [CandidateResult.model_validate(row) for row in state["finalists"]]
-    if again:
+    if stage == "recheck":
         known = {result.spec(): result for result in finalists}
         results = [together(known[result.spec()], result) for result in results]
     done: list[dict[str, object]] = [result.model_dump() for result in results]
     if stage == "search":
         return {"results": [*state["results"], *done]}
-    if not final:
+    if stage not in LAST_LOOKS:
         return {"refined": done}
     best = likeliest([*finalists, *results], context.goal.thresholds, confirming(context))[0]
     update: LoopState = {
@@ -60,20 +67,29 @@ def _failures(best: CandidateScore, context: Context) -> list[dict[str, object]]
     ]
 
 
-def _result(
-    context: Context, spec: CandidateSpec, outcome: CandidateScore, *, with_retention: bool
-) -> CandidateResult:
-    left = None
-    if with_retention and context.capability:
-        items = context.capability[: context.settings.effort.finalist_capability]
-        left = retention(context.student, items, outcome.plan).ratio
+def _kept(
+    context: Context, plans: Mapping[CandidateSpec, Plan]
+) -> dict[CandidateSpec, float | None]:
+    """What share of the student's abilities candidates leave; None where there are no questions.
+
+    A vector can have every reply do what was asked, in good order, and take away all knowledge. So
+    this is known before the places for the last looks are given away.
+    """
+    items = context.capability[: context.settings.effort.finalist_capability]
+    if not items or not plans:
+        return dict.fromkeys(plans)
+    scores = retention(context.student, items, list(plans.values()))
+    return {spec: score.ratio for spec, score in zip(plans, scores, strict=True)}
+
+
+def _result(spec: CandidateSpec, outcome: CandidateScore, kept: float | None) -> CandidateResult:
     return CandidateResult(
         **spec.model_dump(),
         steerability=outcome.steerability,
         coherence=outcome.coherence,
         broken=outcome.broken,
         repetition=outcome.repetition,
-        retention=left,
+        retention=kept,
         n=outcome.n,
     )
 

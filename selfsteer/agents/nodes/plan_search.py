@@ -101,11 +101,14 @@ def _closer_look(space: SearchSpace, state: LoopState, context: Context) -> Loop
         return {"stage": "finalists", "pending": _dump(best)}
     finalists = [CandidateResult.model_validate(row) for row in state["finalists"]]
     ranked = likeliest(finalists, context.goal.thresholds, confirming(context))
-    if last_look_after(state["stage"], ranked[0], context) == "recheck":
-        specs = [result.spec() for result in ranked[: effort.rechecked]]
-        return {"stage": "recheck", "pending": _dump(specs)}
-    best = _best(state["finalists"], effort.polished, context)
-    return {"stage": "polish", "pending": _dump(beside(space, best, DOSES_BETWEEN))}
+    if last_look_after(state["stage"], ranked[0], context) == "polish":
+        known = {result.spec() for result in finalists}
+        best = beside(space, _best(state["finalists"], effort.polished, context), DOSES_BETWEEN)
+        # At the end of a range there is no dose beyond, and in a range of one none at all.
+        if between := [spec for spec in best if spec not in known]:
+            return {"stage": "polish", "pending": _dump(between)}
+    again = [result.spec() for result in ranked[: max(1, effort.rechecked)]]
+    return {"stage": "recheck", "pending": _dump(again)}
 
 
 def _best(

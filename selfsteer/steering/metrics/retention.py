@@ -64,26 +64,39 @@ def is_right(item: CapabilityItem, answer: str) -> bool:
 
 
 def retention(
-    student: Student, items: Sequence[CapabilityItem], plan: Plan, *, max_new_tokens: int = 32
-) -> RetentionScore:
-    """Ask every question with and without ``plan``, greedily, in one batched call.
+    student: Student,
+    items: Sequence[CapabilityItem],
+    plans: Sequence[Plan],
+    *,
+    max_new_tokens: int = 32,
+) -> list[RetentionScore]:
+    """Ask every question under every plan, and once without, greedily, in one batched call.
+
+    Returns:
+        a score for each plan, in their order.
 
     Raises:
         DatasetError: there are no items.
     """
     if not items:
         raise DatasetError("Retention needs at least one question with its answers.")
-    n = len(items)
+    arms = [Plan.none(), *plans]
     replies = generate(
         student,
-        [Prompt.chat(item.question) for item in items] * 2,
-        [Plan.none()] * n + [plan] * n,
+        [Prompt.chat(item.question) for item in items] * len(arms),
+        [plan for plan in arms for _ in items],
         max_new_tokens=max_new_tokens,
         temperature=0,
         overflow="end",
     )
-    right = [is_right(item, reply.text) for item, reply in zip([*items] * 2, replies, strict=True)]
-    base, steered = sum(right[:n]), sum(right[n:])
+    right = [
+        sum(is_right(item, reply.text) for item, reply in zip(items, replies[first:], strict=False))
+        for first in range(0, len(replies), len(items))
+    ]
+    return [_score(right[0], steered, len(items)) for steered in right[1:]]
+
+
+def _score(base: int, steered: int, n: int) -> RetentionScore:
     return RetentionScore(
         base=base / n,
         steered=steered / n,

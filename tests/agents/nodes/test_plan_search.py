@@ -11,6 +11,7 @@ from selfsteer.agents.nodes import plan_search as node
 from selfsteer.agents.nodes.plan_search import plan_search
 from selfsteer.agents.optimise import beside, first_batch
 from selfsteer.agents.policy import utility
+from selfsteer.agents.settings import RunSettings
 from selfsteer.agents.state import LoopState
 from selfsteer.agents.types import (
     CandidateResult,
@@ -22,7 +23,7 @@ from selfsteer.agents.types import (
 from selfsteer.errors import ControllerError
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
-from tests.agents.doubles import EASY, EFFORT, Scripted, settings
+from tests.agents.doubles import EASY, EFFORT, IMPOSSIBLE, Scripted, settings
 from tests.agents.test_context import build
 from tests.agents.test_policy import evidence
 
@@ -120,12 +121,15 @@ def test_finalists_are_of_several_places(memory: Memory, talker: Student) -> Non
     assert chosen == [specs[0], specs[1], specs[4], specs[5]]
 
 
+def polishing() -> RunSettings:
+    """Settings of a run that no finalist will do for."""
+    return settings(effort=EFFORT.model_copy(update={"polished": 1}), thresholds=IMPOSSIBLE)
+
+
 def test_where_no_finalist_will_do_doses_between_are_looked_at(
     memory: Memory, talker: Student
 ) -> None:
-    context = build(
-        memory, talker, Choosing(SPACE), settings(effort=EFFORT.model_copy(update={"polished": 1}))
-    )
+    context = build(memory, talker, Choosing(SPACE), polishing())
     rows = measured([steered(1, 0.5).model_dump(), steered(0, 0.5).model_dump()])
     rows[0]["steerability"], rows[1]["steerability"] = 0.9, 0.1
     state: LoopState = {**SEARCHED, "stage": "finalists", "finalists": rows}
@@ -133,6 +137,48 @@ def test_where_no_finalist_will_do_doses_between_are_looked_at(
     assert update["stage"] == "polish"
     strengths = [row["strength"] for row in update["pending"]]
     assert strengths == pytest.approx([0.5 / 1.1, 0.55], abs=1e-3)
+    assert {row["layer"] for row in update["pending"]} == {1}
+
+
+def test_no_dose_between_is_one_that_had_its_last_look(memory: Memory, talker: Student) -> None:
+    """At the end of the range there is none beyond."""
+    context = build(memory, talker, Choosing(SPACE), polishing())
+    rows = measured([steered(1, SPACE.high).model_dump()])
+    state: LoopState = {**SEARCHED, "stage": "finalists", "finalists": rows}
+    update = plan_search(state, context)
+    assert update["stage"] == "polish"
+    assert [row["strength"] for row in update["pending"]] == pytest.approx([0.8 / 1.1], abs=1e-3)
+
+
+def test_in_a_range_of_one_strength_the_best_is_looked_at_once_more(
+    memory: Memory, talker: Student
+) -> None:
+    one = SPACE.model_copy(update={"low": 0.4, "high": 0.4})
+    context = build(memory, talker, Choosing(one), polishing())
+    rows = measured([steered(1, 0.4).model_dump(), steered(0, 0.4).model_dump()])
+    rows[0]["steerability"], rows[1]["steerability"] = 0.5, 0.1
+    state: LoopState = {
+        **SEARCHED,
+        "space": one.model_dump(),
+        "stage": "finalists",
+        "finalists": rows,
+    }
+    update = plan_search(state, context)
+    assert update["stage"] == "recheck"
+    assert update["pending"] == [steered(1, 0.4).model_dump()]
+
+
+def test_what_costs_abilities_takes_no_place_among_the_finalists(
+    memory: Memory, talker: Student
+) -> None:
+    context = build(memory, talker, Choosing(SPACE), settings())
+    rows = measured([steered(layer, dose).model_dump() for layer in (0, 1) for dose in (0.4, 0.5)])
+    for row, retention in zip(rows, (0.4, 0.4, 0.98, 0.97), strict=True):
+        row |= {"steerability": 0.9, "retention": retention}
+    state: LoopState = {**SEARCHED, "stage": "refine", "refined": rows}
+    thresholds = context.goal.thresholds.model_copy(update={"retention": 0.9})
+    context.goal = context.goal.model_copy(update={"thresholds": thresholds})
+    update = plan_search(state, context)
     assert {row["layer"] for row in update["pending"]} == {1}
 
 

@@ -56,16 +56,26 @@ def test_both_arms(llama: Student, vector_for: Callable[..., SteeringVector]) ->
     items = own_answers(llama)
     items[0] = CapabilityItem(question=QUESTIONS[0], answers=("never said",))
     strong = Plan.single(vector_for(llama, norm=1.0), 1, 500.0)
-    score = retention(llama, items, strong, max_new_tokens=LENGTH)
+    [score] = retention(llama, items, [strong], max_new_tokens=LENGTH)
     assert (score.base, score.n) == (0.75, 4)
     assert score.steered < 0.75
     assert score.ratio == score.steered / score.base
     assert score.base_interval.low < 0.75 < score.base_interval.high
 
 
+def test_plans_in_one_call_are_those_of_single_calls(
+    llama: Student, vector_for: Callable[..., SteeringVector]
+) -> None:
+    items = own_answers(llama)
+    plans = [Plan.single(vector_for(llama, norm=1.0), 1, dose) for dose in (0.0, 3.0, 500.0)]
+    alone = [retention(llama, items, [plan], max_new_tokens=LENGTH)[0] for plan in plans]
+    assert retention(llama, items, plans, max_new_tokens=LENGTH) == alone
+    assert alone[0].steered == 1 > alone[2].steered
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_without_steering_everything_is_kept(llama: Student) -> None:
-    score = retention(llama, own_answers(llama), Plan.none(), max_new_tokens=LENGTH)
+    [score] = retention(llama, own_answers(llama), [Plan.none()], max_new_tokens=LENGTH)
     assert (score.base, score.steered, score.ratio) == (1, 1, 1)
 
 
@@ -74,11 +84,11 @@ def test_a_base_without_a_right_answer_shows_nothing(
 ) -> None:
     items = [CapabilityItem(question="Sky?", answers=("never said",))]
     plan = Plan.single(vector_for(llama), 1, 0.1)
-    assert retention(llama, items, plan, max_new_tokens=LENGTH).ratio == 0
+    assert retention(llama, items, [plan], max_new_tokens=LENGTH)[0].ratio == 0
 
 
 def test_items_are_needed_and_have_answers(llama: Student) -> None:
     with pytest.raises(DatasetError, match="one question"):
-        retention(llama, [], Plan.none())
+        retention(llama, [], [Plan.none()])
     with pytest.raises(ValueError, match="answers"):
         CapabilityItem(question="Sky?", answers=())
