@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from selfsteer.app.output import explain
 from selfsteer.app.settings import AppSettings, MeaningSettings
-from selfsteer.errors import EncoderError, StudentError, VectorError
+from selfsteer.errors import EncoderError, VectorError
 
 if TYPE_CHECKING:
     from selfsteer.memory.encoder import SentenceEncoder
@@ -40,22 +40,12 @@ def load_student(name: str, device: str | None, dtype: str | None) -> Student:
     """The student that was named, on the device of the options or the settings.
 
     Raises:
-        StudentError: as `Student.load` does, and for a device that is not there.
+        StudentError: as `Student.load` does.
     """
-    import torch
-
     from selfsteer.steering.model import Student
 
     settings = AppSettings()
-    place = device or settings.device
-    try:
-        torch.empty(1, device=place)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise StudentError(
-            f"The device {place!r} cannot be used ({reason}); cpu always can."
-        ) from error
-    return Student.load(name, device=place, dtype=dtype or settings.dtype)
+    return Student.load(name, device=device or settings.device, dtype=dtype or settings.dtype)
 
 
 def named_encoder() -> SentenceEncoder | None:

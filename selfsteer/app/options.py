@@ -21,7 +21,7 @@ StudentName = Annotated[
 Device = Annotated[
     str | None,
     typer.Option(
-        help="Where the student runs: cpu, cuda, mps. Default: SELFSTEER_DEVICE, or cpu.",
+        help="Where the student runs: cpu or cuda. Default: SELFSTEER_DEVICE, or cpu.",
         show_default=False,
     ),
 ]
@@ -56,4 +56,5 @@ Timeout = Annotated[
         show_default=False,
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
+MOST_SEED = 2**63 - 1  # that a memory keeps
+Seed = Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of every random choice.")]

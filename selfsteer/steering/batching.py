@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -64,6 +64,7 @@ def buckets(
     max_rows: int | None = None,
     *,
     one_length: bool = False,
+    apart: Sequence[Hashable] | None = None,
 ) -> Iterator[list[int]]:
     """Indices of rows in batches of similar length, longest last.
 
@@ -72,11 +73,13 @@ def buckets(
 
     Args:
         one_length: never pad: all rows of a batch have the same length.
+        apart: something of each row that all rows of a batch have in common.
     """
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lengths.__getitem__):
         full = (len(batch) + 1) * lengths[index] > token_budget or len(batch) == max_rows
         full = full or (one_length and bool(batch) and lengths[batch[0]] != lengths[index])
+        full = full or (apart is not None and bool(batch) and apart[batch[0]] != apart[index])
         if batch and full:
             yield batch
             batch = []

@@ -84,6 +84,19 @@ def check_weights_present(model: nn.Module, name: str) -> None:
         )
 
 
+def check_float64(device: torch.device, name: str) -> None:
+    """Refuse a device that cannot hold the sums over activations.
+
+    Raises:
+        StudentError: mps.
+    """
+    if device.type == "mps":
+        raise StudentError(
+            f"{name} cannot run on mps, which has no float64; sums over activations need it, so "
+            "load it on cpu."
+        )
+
+
 def device_of(module: nn.Module) -> torch.device:
     """Where a module's weights are, and its work is done."""
     return next(module.parameters()).device

@@ -110,6 +110,19 @@ class _Buffered:
         self._key_buffer.stack([layer._key_buffer for layer in above], self._keep)
         self._value_buffer.stack([layer._value_buffer for layer in above], self._keep)
 
+    def crop(self, *_: Any) -> None:
+        """Not here: what transformers inherits would cut `keys`, and leave the buffers.
+
+        Raises:
+            StudentError: always; likewise the three below.
+        """
+        raise StudentError(
+            "Something asks for tokens or rows to be taken out of the cache of a generation, or "
+            "repeated in it, as speculative decoding does; decode by beams, sampling or greedily."
+        )
+
+    batch_repeat_interleave = batch_select_indices = reset = crop
+
     def _append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         return (
             self._key_buffer.append(keys, self._keep),

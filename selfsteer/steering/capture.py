@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -33,6 +33,19 @@ _SHOWN = 80  # characters of a text in a message
 
 
 @dataclass(frozen=True)
+class ReadAs:
+    """Which tokens of a text were read, and what became of them.
+
+    Attributes:
+        selector: as it was given.
+        reduce: how the tokens of a text became one value; None where every token counts.
+    """
+
+    selector: str
+    reduce: Reduce | None
+
+
+@dataclass(frozen=True)
 class Activations:
     """One value per layer and text.
 
@@ -40,11 +53,13 @@ class Activations:
         layers: layer numbers, in the order asked for.
         values: [L, N, D] float32, on the student's device.
         norms: [L, N] float32, mean Euclidean norm of each text's selected tokens.
+        read: what was read; None where it is not known.
     """
 
     layers: tuple[int, ...]
     values: Tensor
     norms: Tensor
+    read: ReadAs | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,7 @@ class Moments:
         mean: [L, D] float32.
         second: [L, D, D] float32, the uncentred second moment E[x x^T]; None unless asked for.
         norm: [L] float32, mean Euclidean norm.
+        read: what was read; None where it is not known.
     """
 
     layers: tuple[int, ...]
@@ -64,6 +80,7 @@ class Moments:
     mean: Tensor
     second: Tensor | None
     norm: Tensor
+    read: ReadAs | None = None
 
 
 def capture(
@@ -81,9 +98,11 @@ def capture(
         token_budget: tokens per forward, pads included; None for what suits the device.
 
     Raises:
-        SelectorError: when a text has no selected token (a bare prompt has no response).
+        SelectorError: when a text has no selected token (a bare prompt has no response), or
+            `reduce` is unknown.
         StudentError: when a layer does not exist, or a text is longer than the student's context.
     """
+    check_reduce(reduce)
     work = _Work.of(student, examples, layers, selector, reduce, token_budget)
     shape = (len(work.layers), len(work.rows))
     values = torch.empty(*shape, student.d_model, device=student.device)
@@ -91,7 +110,17 @@ def capture(
     for reading in work.readings():
         index = torch.from_numpy(reading.rows).to(student.device)
         values[:, index], norms[:, index] = work.of_texts(reading)
-    return Activations(work.layers, values, norms)
+    return Activations(work.layers, values, norms, ReadAs(str(selector), reduce))
+
+
+def check_reduce(reduce: Reduce | None, *, tokens: bool = False) -> None:
+    """Refuse what no text can be reduced by; None is for `tokens` that count by themselves.
+
+    Raises:
+        SelectorError: it is unknown.
+    """
+    if reduce not in get_args(Reduce) and not (tokens and reduce is None):
+        raise SelectorError(f"Unknown reduce {reduce!r}; it is mean or last.")
 
 
 def capture_tokens(
@@ -171,9 +200,10 @@ def capture_group_moments(
         second: also gather E[x x^T], which takes d_model squared values a layer.
 
     Raises:
-        SelectorError: when a text has no selected token.
+        SelectorError: when a text has no selected token, or `reduce` is unknown.
         StudentError: when a layer does not exist, or a text is longer than the student's context.
     """
+    check_reduce(reduce, tokens=True)
     flat = [item for group in groups for item in group]
     work = _Work.of(student, flat, layers, selector, reduce, token_budget)
     owner = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
@@ -189,8 +219,9 @@ def capture_group_moments(
                 for place in range(len(work.layers)):
                     total.add(place, values[place, mine], norms[place, mine])
     counts = work.counts if reduce is None else np.ones(len(work.rows))
+    read = ReadAs(str(selector), reduce)
     return [
-        total.moments(work.layers, int(counts[owner == number].sum()))
+        total.moments(work.layers, int(counts[owner == number].sum()), read)
         for number, total in enumerate(sums)
     ]
 
@@ -217,9 +248,10 @@ class _Sums:
         if self.square is not None:
             self.square[place] += values.T @ values
 
-    def moments(self, layers: tuple[int, ...], n: int) -> Moments:
+    def moments(self, layers: tuple[int, ...], n: int, read: ReadAs) -> Moments:
         square = None if self.square is None else (self.square / n).float()
-        return Moments(layers, n, (self.total / n).float(), square, (self.norm / n).float())
+        mean, norm = (self.total / n).float(), (self.norm / n).float()
+        return Moments(layers, n, mean, square, norm, read)
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,8 @@ def decode_batch(
     Args:
         rows: all rows of the call.
         numbers: [B] which of them are in this batch; also names their random streams.
-        limits: [B] the most tokens that each reply may have.
+        limits: [B] the most tokens that each reply may have; the context has room for the largest
+            behind the longest prompt.
         edits: the steering whose hooks are in place, for all rows of the call.
     """
     steps = int(limits.max())
@@ -127,9 +128,6 @@ def decode_batch(
         live.said = edits.on_reply(live.said, ids[:, None])
         seen = None if live.attention is None else live.attention[:, : prompt.width + step + 1]
         positions = (live.lengths + step)[:, None]
-        if student.context_length is not None and live.done.any():
-            # Those that only ride along may be at the end of the context already.
-            positions = positions.clamp_max(student.context_length - 1)
         logits = forward.logits(
             student, chosen[:, None], seen, positions, keep=1, cache=prompt.cache
         )[:, -1]

@@ -77,23 +77,28 @@ def readings(
         masks: the selected tokens of each row.
         token_budget: tokens per forward, pads included.
     """
-    starts = [] if student.recurrent or student.cache_argument is None else _worthwhile(rows)
+    sharing = not student.recurrent and student.cache_argument is not None
+    starts = _worthwhile(student, rows) if sharing else []
     shared = {number for start in starts for number in start.rows}
     alone = [number for number in range(len(rows)) if number not in shared]
-    for places in buckets([len(rows[number].ids) for number in alone], token_budget):
+    lengths = [len(rows[number].ids) for number in alone]
+    rotations = [student.rotation(length) for length in lengths]
+    for places in buckets(lengths, token_budget, apart=rotations):
         numbers = [alone[place] for place in places]
         yield Reading(np.array(numbers), _at_once(student, rows, masks, numbers))
-    for several in _batched(starts, rows, token_budget):
+    for several in _batched(student, starts, rows, token_budget):
         numbers = [number for start in several for number in start.rows]
         yield Reading(np.array(numbers), _in_two(student, rows, masks, several))
 
 
-def _worthwhile(rows: Sequence[Encoded]) -> list[Start]:
-    def tokens(start: Start) -> int:
-        return sum(len(rows[number].ids) for number in start.rows)
+def _worthwhile(student: Student, rows: Sequence[Encoded]) -> list[Start]:
+    def is_worthwhile(start: Start) -> bool:
+        tokens = sum(len(rows[number].ids) for number in start.rows)
+        # What is read before a row comes to other rotary factors would have been turned by those.
+        turned_alike = student.rotation(start.length, _tail(start, rows)) <= 0
+        return turned_alike and start.spared >= WORTHWHILE * tokens
 
-    found = common_starts([row.ids for row in rows])
-    return [start for start in found if start.spared >= WORTHWHILE * tokens(start)]
+    return [start for start in common_starts([row.ids for row in rows]) if is_worthwhile(start)]
 
 
 def _at_once(
@@ -106,18 +111,27 @@ def _at_once(
 
 
 def _batched(
-    starts: Sequence[Start], rows: Sequence[Encoded], token_budget: int
+    student: Student, starts: Sequence[Start], rows: Sequence[Encoded], token_budget: int
 ) -> Iterator[list[Start]]:
-    """Starts of similar length together, within the budget; large groups in parts."""
+    """Starts of similar length together, within the budget; large groups in parts.
+
+    Pads count as tokens where a family numbers its keys, so the longest start of a batch has room
+    in the context for the longest tail.
+    """
+    context = student.context_length
     batch: list[Start] = []
-    tokens = 0
+    tokens = longest = 0
     for start in sorted(_parts(starts, rows, token_budget), key=lambda start: start.length):
-        size = _size(start, rows)
-        if batch and tokens + size > token_budget:
+        size, tail = _size(start, rows), _tail(start, rows)
+        full = tokens + size > token_budget
+        full = full or (context is not None and start.length + max(longest, tail) > context)
+        if batch:
+            full = full or student.rotation(start.length) != student.rotation(batch[0].length)
+        if batch and full:
             yield batch
-            batch, tokens = [], 0
+            batch, tokens, longest = [], 0, 0
         batch.append(start)
-        tokens += size
+        tokens, longest = tokens + size, max(longest, tail)
     if batch:
         yield batch
 
@@ -131,8 +145,12 @@ def _parts(starts: Sequence[Start], rows: Sequence[Encoded], token_budget: int) 
 
 
 def _size(start: Start, rows: Sequence[Encoded]) -> int:
-    tail = max(len(rows[number].ids) for number in start.rows) - start.length
-    return start.length + len(start.rows) * tail
+    return start.length + len(start.rows) * _tail(start, rows)
+
+
+def _tail(start: Start, rows: Sequence[Encoded]) -> int:
+    """Tokens of the longest row behind the start."""
+    return max(len(rows[number].ids) for number in start.rows) - start.length
 
 
 def _in_two(
@@ -158,7 +176,7 @@ def _in_two(
     yield Forward(before.ids, early, lines, before.mask, before.positions, cache)
     each = torch.from_numpy(lines).to(device)
     cache.reorder_cache(each)
-    positions = before.positions[each, -1:] + 1 + torch.arange(longest, device=device)
+    positions = before.positions[each, -1:] + 1 + after.positions
     attention = None
     if before.mask is not None:
         attention = torch.cat([before.attention[each], after.attention], dim=1)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from selfsteer.errors import PlanError, StudentError
 from selfsteer.steering.batching import buckets
+from selfsteer.steering.blocks import text_config
 from selfsteer.steering.constraint import Constraint
 from selfsteer.steering.decoding import Reply, Settings, decode_batch
 from selfsteer.steering.editing.hooks import steering
@@ -21,6 +22,8 @@ from selfsteer.steering.model import Student
 from selfsteer.steering.overflow import out_of_range
 from selfsteer.steering.plan import Plan, one_per_row
 from selfsteer.steering.prompts import Prompt
+
+Overflow = Literal["refuse", "end"]
 
 _MAX_ROWS = 640
 # Tokens held in the cache at once, pads included: the larger of a number and what memory holds
@@ -60,7 +63,7 @@ def generate(
     seed: int = 0,
     watch: Sequence[int] = (),
     grammar: Grammar | None = None,
-    overflow: Literal["refuse", "end"] = "refuse",
+    overflow: Overflow = "refuse",
     batch_tokens: int | None = None,
 ) -> list[Generation]:
     """One reply for each prompt, in order.
@@ -83,8 +86,9 @@ def generate(
 
     Raises:
         GrammarError: a grammar that cannot be read, or its package is not installed.
-        PlanError: a plan that does not fit, a wrong number of plans, a limit or temperature that
-            makes no sense, a strength beyond what activations can hold.
+        PlanError: a plan that does not fit, a wrong number of plans, a limit, temperature or
+            `overflow` that makes no sense, a watched token that the student has not, a strength
+            beyond what activations can hold.
         SelectorError: a plan whose selector counts from the end of a reply.
         StudentError: a prompt that fills the student's context, a student that keeps its state
             outside the cache, a tokenizer that cannot be held to a grammar, logits that are not
@@ -95,6 +99,7 @@ def generate(
         SteeringWarning: an edit changes nothing, in all rows of its plan or in some, and why.
     """
     check_settings(max_new_tokens, temperature)
+    _check_choices(student, watch, overflow)
     rows = encode_all(student, prompts)
     chosen = one_per_row(plans, len(rows))
     limits = np.array([room(student, row, max_new_tokens) for row in rows], dtype=np.int64)
@@ -104,11 +109,13 @@ def generate(
     # Equal prompts side by side, so that they fall into one batch.
     order = np.array(sorted(range(len(rows)), key=lambda i: (len(rows[i].ids), rows[i].ids)), int)
     sizes = [len(rows[i].ids) + max_new_tokens for i in order]
+    apart = [companions(student, rows[i], limits[i]) for i in order]
     replies: dict[int, Reply] = {}
     with steering(student, chosen, rows, max_new_tokens) as edits:
         warn_of_idle_edits(edits)
         held = batch_tokens or _held(student)
-        for batch in buckets(sizes, held, _MAX_ROWS, one_length=student.recurrent):
+        recurrent = student.recurrent
+        for batch in buckets(sizes, held, _MAX_ROWS, one_length=recurrent, apart=apart):
             numbers = order[batch]
             found = decode_batch(student, rows, numbers, limits[numbers], edits, settings)
             replies.update(zip(numbers.tolist(), found, strict=True))
@@ -116,6 +123,16 @@ def generate(
                 if reply.broken and (overflow == "refuse" or not chosen[number].active):
                     raise out_of_range(student, number, chosen[number])
     return [_generation(student, row, replies[i]) for i, row in enumerate(rows)]
+
+
+def companions(student: Student, row: Encoded, limit: int) -> tuple[int, int]:
+    """What rows must agree in to be generated in one batch.
+
+    Those that end early with the context have batches of their own: padded to the longest prompt,
+    the longest reply would go beyond what some families number. So have those whose rotary factors
+    change on the way.
+    """
+    return int(limit), student.rotation(len(row.ids), int(limit))
 
 
 def _held(student: Student) -> int:
@@ -163,6 +180,18 @@ def check_settings(max_new_tokens: int, temperature: float) -> None:
         raise PlanError(f"max_new_tokens is {max_new_tokens}; it must be 1 or more.")
     if not math.isfinite(temperature) or temperature < 0:
         raise PlanError(f"The temperature is {temperature}; it must be 0 or a positive number.")
+
+
+def _check_choices(student: Student, watch: Sequence[int], overflow: str) -> None:
+    if overflow not in get_args(Overflow):
+        raise PlanError(f"Unknown overflow {overflow!r}; it is refuse or end.")
+    size = int(text_config(student.model).vocab_size)
+    for token in watch:
+        if not 0 <= token < size:
+            raise PlanError(
+                f"Token {token} cannot be watched: {student.name} has none such; its ids are 0 to "
+                f"{size - 1}."
+            )
 
 
 def room(student: Student, row: Encoded, max_new_tokens: int) -> int:

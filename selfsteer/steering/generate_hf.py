@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from selfsteer.errors import PlanError
+from selfsteer.errors import PlanError, StudentError
 from selfsteer.steering.batching import buckets, pad
 from selfsteer.steering.cache import check_used, decoding_cache
 from selfsteer.steering.editing.hooks import Steering, steering
@@ -21,6 +21,7 @@ from selfsteer.steering.encoding import Encoded, encode_all
 from selfsteer.steering.generate import (
     Generation,
     check_settings,
+    companions,
     end_ids,
     reply_text,
     room,
@@ -29,6 +30,41 @@ from selfsteer.steering.model import Student
 from selfsteer.steering.overflow import out_of_range
 from selfsteer.steering.plan import Plan, one_per_row
 from selfsteer.steering.prompts import Prompt
+
+# What the call says itself.
+_OURS = (
+    "inputs",
+    "input_ids",
+    "inputs_embeds",
+    "attention_mask",
+    "position_ids",
+    "past_key_values",
+    "cache_params",
+    "cache_implementation",
+    "use_cache",
+    "eos_token_id",
+    "pad_token_id",
+)
+# What reads other tokens than the prompt and then one at a time, or gives another result than ids.
+_UNFIT = (
+    "assistant_model",
+    "prompt_lookup_num_tokens",
+    "use_mtp",
+    "assistant_early_exit",
+    "guidance_scale",
+    "negative_prompt_ids",
+    "prefill_chunk_size",
+    "token_healing",
+    "return_dict_in_generate",
+    "custom_generate",
+    "trust_remote_code",
+    "penalty_alpha",
+    "dola_layers",
+    "num_beam_groups",
+    "constraints",
+    "force_words_ids",
+)
+_SAYS_NOTHING = {"guidance_scale": 1, "penalty_alpha": 0, "num_beam_groups": 1}
 
 
 def steered_generate_hf(
@@ -47,11 +83,15 @@ def steered_generate_hf(
 
     Args:
         num_beams: beams of each prompt; all follow the prompt's plan.
-        options: anything else that `model.generate` takes, one sequence for each prompt. A
-            `temperature` of 0 takes the likeliest token each time, as in our own loop.
+        options: what else `model.generate` takes and gives one sequence of tokens for each prompt,
+            read one token at a time: how tokens are weighed and chosen, and when a reply stops. A
+            `temperature` of 0 takes the likeliest token each time, as in our own loop. A reply that
+            a stop string or criterion ends is finished, and keeps the string.
 
     Raises:
-        PlanError: as `generate` does; fewer than one beam, more than one sequence for a prompt.
+        PlanError: as `generate` does; fewer than one beam, more than one sequence for a prompt,
+            an option of another kind (assisted decoding, guidance, a dictionary as the result) or
+            one that this call sets itself (pads, end tokens, the cache).
         SelectorError, StudentError, VectorError: as `generate` does.
 
     Warns:
@@ -59,10 +99,9 @@ def steered_generate_hf(
     """
     if num_beams < 1:
         raise PlanError(f"num_beams is {num_beams}; it must be 1 or more.")
-    if options.get("num_return_sequences", 1) != 1:
-        raise PlanError("num_return_sequences must be 1; repeat the prompt for more replies.")
-    temperature = options.get("temperature", 1.0)
-    check_settings(max_new_tokens, temperature)
+    _check_options(student, options)
+    temperature = options.get("temperature")
+    check_settings(max_new_tokens, 1.0 if temperature is None else temperature)
     if temperature == 0:
         options = {k: v for k, v in options.items() if k != "temperature"} | {"do_sample": False}
     rows = encode_all(student, prompts)
@@ -81,17 +120,41 @@ def steered_generate_hf(
                     *(options.get("logits_processor") or ()),
                 ],
             }
-            found = _generate(student, [rows[i] for i in numbers], edits, these)
+            steered = edits.concern(np.array(numbers))
+            found = _generate(student, [rows[i] for i in numbers], edits, steered, these)
             replies.update(zip(numbers, found, strict=True))
     return [replies[i] for i in range(len(rows))]
+
+
+def _check_options(student: Student, options: Mapping[str, Any]) -> None:
+    """Refuse what cannot be steered, given in the call or by a generation config."""
+    if (_setting(student, options, "num_return_sequences") or 1) != 1:
+        raise PlanError("num_return_sequences must be 1; repeat the prompt for more replies.")
+    if ours := [name for name in _OURS if name in options]:
+        raise PlanError(f"steered_generate_hf sets {ours[0]} itself; leave it out.")
+    for name in _UNFIT:
+        value = _setting(student, options, name)
+        if value is not None and value is not False and value != _SAYS_NOTHING.get(name):
+            raise PlanError(
+                f"steered_generate_hf cannot take {name}: it steers replies that are read one "
+                "token at a time and come as ids; leave it out."
+            )
+
+
+def _setting(student: Student, options: Mapping[str, Any], name: str) -> Any:
+    """What `model.generate` goes by: the option, or else a generation config."""
+    configs = (options.get("generation_config"), student.model.generation_config)
+    found = (options.get(name), *(getattr(config, name, None) for config in configs))
+    return next((value for value in found if value is not None), None)
 
 
 def _batches(
     student: Student, rows: Sequence[Encoded], limits: Sequence[int]
 ) -> Iterator[list[int]]:
-    """All rows together, unless their limits differ or the student may see no pads."""
-    for limit in sorted(set(limits), reverse=True):
-        numbers = [i for i, own in enumerate(limits) if own == limit]
+    """All rows together, unless they are no companions or the student may see no pads."""
+    apart = [companions(student, row, limit) for row, limit in zip(rows, limits, strict=True)]
+    for kind in sorted(set(apart), reverse=True):
+        numbers = [i for i, own in enumerate(apart) if own == kind]
         if student.recurrent:
             lengths = [len(rows[i].ids) for i in numbers]
             for part in buckets(lengths, sys.maxsize, one_length=True):
@@ -116,13 +179,21 @@ def _sound_logits(
 
 
 def _generate(
-    student: Student, rows: Sequence[Encoded], edits: Steering, options: dict[str, Any]
+    student: Student,
+    rows: Sequence[Encoded],
+    edits: Steering,
+    steered: bool,
+    options: dict[str, Any],
 ) -> list[Generation]:
-    """Replies to one batch, whose rows and beams the edits already have."""
+    """Replies to one batch, whose rows and beams the edits already have.
+
+    Args:
+        steered: whether any of them edits or reads something.
+    """
     batch = pad([row.ids for row in rows], student.pad_id, "left", student.device)
     width, ends = batch.ids.shape[1], end_ids(student)
     cache = decoding_cache(student, options["max_new_tokens"])
-    with torch.inference_mode(), _told_what_comes(student, edits, width, cache):
+    with torch.inference_mode(), _told_what_comes(student, edits, steered, width, cache):
         model: Any = student.model
         sequences = model.generate(
             batch.ids,
@@ -135,12 +206,22 @@ def _generate(
         )
     check_used(student, cache)
     replies = [ids[width:] for ids in sequences.tolist()]
-    return [_generation(student, row, ids, ends) for row, ids in zip(rows, replies, strict=True)]
+    stops = _setting(student, options, "stop_strings") or options.get("stopping_criteria")
+    limit = options["max_new_tokens"] if stops else 0
+    return [
+        _generation(student, row, ids, ends, limit) for row, ids in zip(rows, replies, strict=True)
+    ]
 
 
 @contextmanager
-def _told_what_comes(student: Student, edits: Steering, width: int, cache: Any) -> Iterator[None]:
-    """Tell the edits before each forward of `generate` which tokens it is over."""
+def _told_what_comes(
+    student: Student, edits: Steering, steered: bool, width: int, cache: Any
+) -> Iterator[None]:
+    """Tell the edits before each forward of `generate` which tokens it is over.
+
+    Raises:
+        StudentError: in a forward of a steered batch that is over the prompt once more.
+    """
     said: Said | None = None
     reorder = cache.reorder_cache
 
@@ -150,6 +231,12 @@ def _told_what_comes(student: Student, edits: Steering, width: int, cache: Any) 
         if said is None:
             edits.on_rows("left", width)
             said = Said.nothing(len(ids))
+        elif ids.shape[1] > 1 and steered:
+            raise StudentError(
+                f"{student.name} reads its prompt once more in the middle of a reply, where other "
+                "rotary factors begin, and cannot be steered there by steered_generate_hf; use "
+                "generate, or lower max_new_tokens."
+            )
         else:
             said = edits.on_reply(said, ids.cpu().numpy())
 
@@ -168,7 +255,13 @@ def _told_what_comes(student: Student, edits: Steering, width: int, cache: Any) 
         handle.remove()
 
 
-def _generation(student: Student, row: Encoded, ids: list[int], ends: frozenset[int]) -> Generation:
+def _generation(
+    student: Student, row: Encoded, ids: list[int], ends: frozenset[int], limit: int
+) -> Generation:
+    """A reply from what `generate` gave; one that may stop without an end token, and is followed
+    by pads then, has fewer tokens than its `limit` (else 0) where it did."""
     stop = next((i for i, token in enumerate(ids) if token in ends), None)
     kept = ids[:stop]
-    return Generation(reply_text(student, row, kept), kept, stop is not None)
+    while limit and kept and kept[-1] == student.pad_id:
+        kept.pop()
+    return Generation(reply_text(student, row, kept), kept, stop is not None or len(kept) < limit)

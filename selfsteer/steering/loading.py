@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from huggingface_hub import model_info
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -21,10 +22,25 @@ from transformers import (
 from transformers.utils import logging
 
 from selfsteer.errors import StudentError
+from selfsteer.steering.blocks import check_float64
 
 BUNDLED = ("pocket", "pocket-base")
 _HUB_TIMEOUT = 10.0  # seconds
 _logging: Any = logging  # its functions carry no types
+# What files that make no sense, or do not suit this machine, make transformers and torch raise.
+_FAILURES = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    RuntimeError,
+    ImportError,
+    SafetensorError,
+    StrictDataclassError,
+)
 
 
 class Placement(NamedTuple):
@@ -49,31 +65,58 @@ def load_pretrained(
     Weights are read from safetensors only, and no code that comes with a model is run.
 
     Raises:
-        StudentError: unknown name, folder without config or weights, one that does not load, or
-            no causal language model.
+        StudentError: unknown name, folder without config or weights, one that does not load, no
+            causal language model, or a device that is not there or cannot run a student.
     """
     source = _source(name)
     wanted = _dtype(dtype)
+    if placement.device_map is None:
+        _check_usable(placement.device, name)
     problem = "" if source.is_local or local_files_only else hub_problem(name)
     local = local_files_only or source.is_local or bool(problem)
-    safely = {"local_files_only": local, "trust_remote_code": False}
     try:
         with no_progress_bar():
-            config = AutoConfig.from_pretrained(source.place, **safely)
-            model_class = _model_class(config, name)
-            model = model_class.from_pretrained(
-                source.place,
-                dtype=wanted,
-                use_safetensors=True,
-                **safely,
-                **_placed(placement, config),
-            )
-            if placement.device_map is None and not _is_quantised(placement, config):
-                model.to(torch.device(placement.device))
-            tokenizer = AutoTokenizer.from_pretrained(source.place, **safely)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        raise StudentError(_failure(name, source, problem or str(error))) from error
-    return model, tokenizer
+            return _read(name, source.place, wanted, placement, local=local)
+    except _FAILURES as error:
+        if local and not source.is_local and isinstance(error, OSError):
+            raise StudentError(
+                f"Unknown student {name!r}: not bundled ({', '.join(BUNDLED)}), not a folder, and "
+                f"not to be had from the hub ({_short(problem or str(error))})."
+            ) from error
+        raise StudentError(
+            f"The model {name} could not be loaded ({_short(str(error))})."
+        ) from error
+
+
+def _read(
+    name: str, place: str, dtype: torch.dtype | str, placement: Placement, *, local: bool
+) -> tuple[Any, Any]:
+    """The model, where it is to be, and its tokenizer."""
+    safely = {"local_files_only": local, "trust_remote_code": False}
+    config = AutoConfig.from_pretrained(place, **safely)
+    model = _model_class(config, name).from_pretrained(
+        place, dtype=dtype, use_safetensors=True, **safely, **_placed(placement, config)
+    )
+    if placement.device_map is None and not _is_quantised(placement, config):
+        model.to(torch.device(placement.device))
+    return model, AutoTokenizer.from_pretrained(place, **safely)
+
+
+def _check_usable(device: str, name: str) -> None:
+    """Refuse a device before anything is fetched for it.
+
+    Raises:
+        StudentError: torch does not know it, this machine or this torch has none, or it has no
+            float64.
+    """
+    try:
+        check_float64(torch.device(device), name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = _short(str(error).partition("\n")[0].rstrip("."))
+        raise StudentError(
+            f"The device {device!r} cannot be used ({reason}); cpu always can."
+        ) from error
 
 
 def _model_class(config: Any, name: str) -> Any:
@@ -179,11 +222,5 @@ def _dtype(name: str) -> torch.dtype | str:
     return known[name]
 
 
-def _failure(name: str, source: _Source, reason: str) -> str:
-    reason = " ".join(reason.split())[:200]
-    if source.is_local:
-        return f"The model {name} could not be loaded ({reason})."
-    return (
-        f"Unknown student {name!r}: not bundled ({', '.join(BUNDLED)}), not a folder, and not to "
-        f"be had from the hub ({reason})."
-    )
+def _short(reason: str) -> str:
+    return " ".join(reason.split())[:200]

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from selfsteer.errors import StudentError
 from selfsteer.steering.blocks import (
     check_causal,
+    check_float64,
     check_weights_present,
     device_of,
     find_layers,
@@ -84,7 +85,8 @@ class Student:
 
         Raises:
             StudentError: unknown name, folder without config or weights, not a causal language
-                model, no blocks found, weights left on disk by a device map.
+                model, no blocks found, a device that is not there or has no float64, weights left
+                on disk by a device map.
         """
         name = str(name_or_path)
         placement = Placement(device, device_map, quantization_config)
@@ -100,11 +102,14 @@ class Student:
         """Take a model and tokenizer that are already in memory; freezes the model.
 
         Raises:
-            StudentError: when no decoder blocks are found, or the model is not a causal one.
+            StudentError: when no decoder blocks are found, the model is not a causal one, or it
+                lies where there is no float64.
         """
         blocks = find_layers(model, layers)
         check_causal(model, blocks, name)
         check_weights_present(model, name)
+        for device in {tensor.device for tensor in model.parameters()}:
+            check_float64(device, name)
         return cls(model, tokenizer, name, blocks)
 
     @property
@@ -206,6 +211,30 @@ class Student:
         if not window or kinds != {"sliding_attention"}:
             return None
         return self.n_layers * (int(window) - 1) + 1
+
+    @cached_property
+    def _short_rotation(self) -> int | None:
+        """The most tokens for which `longrope` turns by its short factors; None without it."""
+        stated = getattr(text_config(self.model), "rope_parameters", None) or {}
+        each = (stated, *(inner for inner in stated.values() if isinstance(inner, Mapping)))
+        key = "original_max_position_embeddings"
+        return min((int(p[key]) for p in each if p.get("rope_type") == "longrope"), default=None)
+
+    def rotation(self, length: int, more: int = 0) -> int:
+        """What rows must agree in to share a forward, of which the longest sets the rotary factors.
+
+        Args:
+            length: tokens of the row.
+            more: tokens that may follow it.
+
+        Returns:
+            0 for rows that keep to the short factors, or where there are no others; -1 for those
+            that begin with the long ones; their length for those that come to them on the way.
+        """
+        limit = self._short_rotation
+        if limit is None or length + more <= limit:
+            return 0
+        return length if length <= limit else -1
 
     @cached_property
     def forward_arguments(self) -> frozenset[str]:

@@ -37,9 +37,9 @@ class Edit:
         gate: the condition under which the edit acts; None for always.
 
     Raises:
-        PlanError: no layers, a layer that a vector has not, a strength that is not finite or
-            beyond the operator's limits, an unknown operator or too few or many vectors for it, a
-            gate that reads behind the first edited layer.
+        PlanError: no layers, one named twice or that a vector has not, a strength that is not
+            finite or beyond the operator's limits, an unknown operator or too few or many vectors
+            for it, a gate that reads behind the first edited layer.
         SelectorError: a selector that cannot be read.
     """
 
@@ -58,6 +58,12 @@ class Edit:
         object.__setattr__(self, "others", tuple(self.others))
         if not self.layers:
             raise PlanError("An edit names no layer; give it at least one.")
+        twice = [layer for layer in self.layers if self.layers.count(layer) > 1]
+        if twice:
+            raise PlanError(
+                f"An edit names layer {twice[0]} more than once in {list(self.layers)}; name it "
+                "once and put what it is to do in its strength."
+            )
         for vector in self.vectors:
             missing = [layer for layer in self.layers if layer not in vector.directions]
             if missing:

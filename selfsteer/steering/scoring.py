@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -74,7 +75,7 @@ def _steered(
     """[T_i] for each row, under its plan."""
     out: list[Tensor] = [torch.empty(0)] * len(rows)
     scored = [len(row.ids) - row.prompt_length for row in rows]
-    for chosen in _batches(student, rows, token_budget):
+    for chosen in _batches(student, rows, [0] * len(rows), token_budget):
         batch = pad([rows[i].ids for i in chosen], student.pad_id, "left", student.device)
         edits.select(np.array(chosen))
         edits.on_rows("left", batch.ids.shape[1])
@@ -166,7 +167,8 @@ def option_logprobs(
         steering(student, planned, rows, max(tails, default=0)) as edits,
     ):
         warn_of_idle_edits(edits)
-        for chosen in _batches(student, rows, token_budget or reading_budget(student.device)):
+        budget = token_budget or reading_budget(student.device)
+        for chosen in _batches(student, rows, tails, budget):
             numbers = np.array(chosen)
             batch = pad([rows[i].ids for i in chosen], student.pad_id, "left", student.device)
             edits.select(numbers)
@@ -194,8 +196,20 @@ def _check_sound(student: Student, broken: Sequence[bool], plans: Sequence[Plan]
         raise out_of_range(student, row, plans[row])
 
 
-def _batches(student: Student, rows: Sequence[Encoded], token_budget: int) -> Iterator[list[int]]:
-    return buckets([len(row.ids) for row in rows], token_budget, one_length=student.recurrent)
+def _batches(
+    student: Student, rows: Sequence[Encoded], tails: Sequence[int], token_budget: int
+) -> Iterator[list[int]]:
+    """Numbers of rows in batches; `tails` says how many tokens are read behind each.
+
+    The context has room for the longest tail of a batch behind its longest row, pads included.
+    """
+    lengths = [len(row.ids) for row in rows]
+    furthest = (student.context_length or sys.maxsize) - max(tails, default=0)
+    apart = [
+        (tail if n > furthest else 0, student.rotation(n, tail))
+        for n, tail in zip(lengths, tails, strict=True)
+    ]
+    return buckets(lengths, token_budget, one_length=student.recurrent, apart=apart)
 
 
 def _score_options(

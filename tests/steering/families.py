@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -233,6 +233,21 @@ def family_model(family: Family) -> Any:
     torch.manual_seed(0)
     causal = type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
     return (AutoModelForCausalLM if causal else AutoModelForImageTextToText).from_config(config)
+
+
+def altered_student(name: str, **arguments: Any) -> Student:
+    """The random student of a family with other arguments of its config."""
+    family = FAMILIES[name]
+    model = family_model(replace(family, arguments=family.arguments | arguments))
+    return Student.wrap(model, build_tokenizer(), f"tiny-{name}")
+
+
+def narrow_student(name: str, context: int) -> Student:
+    """The random student of a family with so many positions."""
+    known = ("n_positions", "max_position_embeddings", "max_seq_len")
+    return altered_student(
+        name, **{key: context for key in known if key in FAMILIES[name].arguments}
+    )
 
 
 @cache

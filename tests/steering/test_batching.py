@@ -29,6 +29,17 @@ def test_buckets(lengths: list[int], budget: int, most: int | None, one_length: 
         assert over or (one_length and longer != lengths[batch[0]])
 
 
+@given(LENGTHS, st.integers(1, 60), st.integers(1, 4))
+def test_rows_apart_share_no_batch(lengths: list[int], budget: int, kinds: int) -> None:
+    apart = [i % kinds for i in range(len(lengths))]
+    batches = list(buckets(lengths, budget, apart=apart))
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    assert all(len({apart[i] for i in batch}) == 1 for batch in batches)
+    for batch, after in pairwise(batches):
+        over = (len(batch) + 1) * lengths[after[0]] > budget
+        assert over or apart[after[0]] != apart[batch[0]]
+
+
 @given(st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=6), min_size=1, max_size=5))
 def test_padding_keeps_tokens_and_counts_positions(rows: list[list[int]]) -> None:
     for side in ("left", "right"):

@@ -96,6 +96,21 @@ def test_caches_that_can_be_stacked(name: str, can: bool) -> None:
     assert can_be_stacked(decoding_cache(family_student(name), 4)) is can
 
 
+@pytest.mark.parametrize("name", ["llama", "mistral"])
+def test_what_would_pass_the_buffers_by_is_refused(name: str) -> None:
+    cache = decoding_cache(family_student(name), 4)
+    cache.update(*torch.randn(2, 2, 2, 3, 4), 0)
+    changes = (
+        lambda: cache.crop(-1),
+        lambda: cache.batch_repeat_interleave(2),
+        lambda: cache.batch_select_indices(torch.tensor([0])),
+        cache.reset,
+    )
+    for change in changes:
+        with pytest.raises(StudentError, match="taken out of the cache"):
+            change()
+
+
 def test_students_without_such_a_cache_are_refused() -> None:
     with pytest.raises(StudentError, match=r"tiny-rwkv \(RwkvForCausalLM\) keeps its state"):
         decoding_cache(family_student("rwkv"), 4)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from selfsteer.errors import SelectorError, StudentError
 from selfsteer.steering.capture import (
+    ReadAs,
     Reduce,
     capture,
     capture_group_moments,
@@ -221,6 +224,24 @@ def test_a_bare_prompt_has_no_response(llama: Student) -> None:
 def test_an_error_shows_the_ends_of_a_long_text(llama: Student) -> None:
     with pytest.raises(SelectorError, match=r"text 0, '<s><\|user\|>aaa\w+…\w+cc<\|end\|>.*'; a"):
         capture(llama, [Prompt.chat("a" * 100 + "c" * 100)], selector="position[500:]")
+
+
+@pytest.mark.parametrize("reduce", ["first", "median", ""])
+def test_an_unknown_reduce(llama: Student, reduce: Any) -> None:
+    message = f"Unknown reduce '{reduce}'; it is mean or last"
+    with pytest.raises(SelectorError, match=message):
+        capture(llama, EXAMPLES, reduce=reduce)
+    with pytest.raises(SelectorError, match=message):
+        capture_group_moments(llama, [EXAMPLES], reduce=reduce)
+    with pytest.raises(SelectorError, match="Unknown reduce None"):
+        capture(llama, EXAMPLES, reduce=None)  # type: ignore[arg-type]
+
+
+def test_values_say_what_they_were_read_from(llama: Student) -> None:
+    found = capture(llama, EXAMPLES, [1], "user[0:2]", reduce="last")
+    assert found.read == ReadAs("user[0:2]", "last")
+    assert capture(llama, EXAMPLES, [1], parse("user[0:2]")).read == ReadAs("user[0:2]", "mean")
+    assert capture_moments(llama, EXAMPLES, [1]).read == ReadAs("all", None)
 
 
 def test_layers_that_do_not_exist(llama: Student) -> None:

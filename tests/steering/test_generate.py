@@ -18,6 +18,7 @@ from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Edit, Plan, SteeringWarning
 from selfsteer.steering.prompts import Prompt
 from selfsteer.steering.schedules import Schedule
+from tests.steering.families import narrow_student
 from tests.steering.students import (
     BLOCKS,
     build_student,
@@ -321,6 +322,18 @@ def test_a_full_context_does_not_end_the_others_of_its_batch() -> None:
     assert replies[1:] == generate(student, prompts[1:], max_new_tokens=15, temperature=0)
 
 
+@pytest.mark.parametrize("family", ["gpt-neo", "mpt", "gpt2", "bloom"])
+def test_pads_and_replies_stay_within_the_context(family: str) -> None:
+    """Some families number the keys, pads included, and know as many as they have positions."""
+    student = narrow_student(family, 40)
+    prompts = [Prompt.raw("a" * n) for n in (4, 30, 5, 33, 30)]
+    plan = Plan.single(build_vector(student), 1, 0.5)
+    for plans in (None, plan):
+        together = generate(student, prompts, plans, max_new_tokens=25, temperature=0)
+        for prompt, reply in zip(prompts, together, strict=True):
+            assert [reply] == generate(student, [prompt], plans, max_new_tokens=25, temperature=0)
+
+
 def test_what_is_refused(llama: Student, mistral: Student) -> None:
     vector = build_vector(llama)
     with pytest.raises(PlanError, match="max_new_tokens is 0"):
@@ -328,6 +341,12 @@ def test_what_is_refused(llama: Student, mistral: Student) -> None:
     for temperature in (-1.0, float("nan")):
         with pytest.raises(PlanError, match="The temperature is"):
             generate(llama, PROMPTS, temperature=temperature)
+    with pytest.raises(PlanError, match="Unknown overflow 'bogus'; it is refuse or end"):
+        generate(llama, PROMPTS, overflow="bogus")  # type: ignore[arg-type]
+    size = llama.embedding.weight.shape[0]
+    for token in (-1, size, 10**6):
+        with pytest.raises(PlanError, match=rf"Token {token} .*; its ids are 0 to {size - 1}\."):
+            generate(llama, PROMPTS, watch=[0, token])
     with pytest.raises(PlanError, match="1 plans for 6 rows"):
         generate(llama, PROMPTS, [Plan.none()])
     with pytest.raises(SelectorError, match="counts from the end of a reply"):

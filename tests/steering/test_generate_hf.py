@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
+from transformers import GenerationConfig
 
 from selfsteer.errors import PlanError, StudentError
 from selfsteer.steering.generate import generate
@@ -14,6 +15,7 @@ from selfsteer.steering.plan import Edit, Plan
 from selfsteer.steering.prompts import Prompt
 from tests.steering.students import (
     build_student,
+    build_tokenizer,
     build_vector,
     grown,
     hook_count,
@@ -111,6 +113,53 @@ def test_what_is_refused(llama: Student) -> None:
     for temperature in (-1.0, float("inf")):
         with pytest.raises(PlanError, match="The temperature is"):
             steered_generate_hf(llama, PROMPTS, do_sample=True, temperature=temperature)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("prompt_lookup_num_tokens", 3, "cannot take prompt_lookup_num_tokens"),
+        ("assistant_model", object(), "cannot take assistant_model"),
+        ("guidance_scale", 1.5, "cannot take guidance_scale"),
+        ("return_dict_in_generate", True, "cannot take return_dict_in_generate"),
+        ("prefill_chunk_size", 4, "cannot take prefill_chunk_size"),
+        ("num_return_sequences", 2, "num_return_sequences must be 1"),
+        ("pad_token_id", 0, "sets pad_token_id itself"),
+        ("past_key_values", None, "sets past_key_values itself"),
+    ],
+)
+def test_options_that_cannot_be_steered(
+    llama: Student, option: str, value: object, reason: str
+) -> None:
+    with pytest.raises(PlanError, match=reason):
+        steered_generate_hf(llama, PROMPTS, **{option: value})
+    if not reason.startswith("sets"):
+        config = GenerationConfig()
+        setattr(config, option, value)
+        with pytest.raises(PlanError, match=reason):
+            steered_generate_hf(llama, PROMPTS, generation_config=config)
+
+
+def test_options_that_say_nothing(llama: Student) -> None:
+    ours = generate(llama, PROMPTS, max_new_tokens=8, temperature=0)
+    options = {"guidance_scale": 1.0, "return_dict_in_generate": False, "temperature": None}
+    assert steered_generate_hf(llama, PROMPTS, max_new_tokens=8, do_sample=False, **options) == ours
+
+
+@pytest.mark.parametrize("pad", ["<pad>", "</s>"])
+def test_a_reply_that_a_stop_string_ends_has_no_pads(llama: Student, pad: str) -> None:
+    tokenizer = build_tokenizer()
+    tokenizer.pad_token = pad
+    student = Student.wrap(llama.model, tokenizer, "tiny-llama")
+    options = {"max_new_tokens": 12, "do_sample": False, "suppress_tokens": [0, 2, 6]}
+    whole = steered_generate_hf(student, PROMPTS, **options)
+    stop = next(letter for letter in whole[0].text if letter.isascii() and letter.isprintable())
+    options |= {"stop_strings": [stop], "tokenizer": tokenizer}
+    found = steered_generate_hf(student, PROMPTS, **options)
+    for reply, bare in zip(found, whole, strict=True):
+        assert reply.ids == bare.ids[: len(reply.ids)]
+        assert reply.finished is (stop in reply.text) is reply.text.endswith(stop)
+    assert len({len(reply.ids) for reply in found}) > 1, "no row was padded"
 
 
 def test_no_prompts(llama: Student) -> None:

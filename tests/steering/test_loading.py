@@ -32,7 +32,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Arguments with which the model's `from_pretrained` was called; the model may not move."""
+    """Arguments with which the model's `from_pretrained` was called, on a machine that has every
+    device; the model may not move."""
     found: dict[str, Any] = {}
 
     def from_pretrained(place: str, **options: Any) -> Any:
@@ -47,6 +48,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     stub = SimpleNamespace(from_pretrained=from_pretrained)
     monkeypatch.setattr(loading, "AutoModelForCausalLM", stub)
+    monkeypatch.setattr(loading, "_check_usable", lambda *_: None)
     return found
 
 
@@ -88,6 +90,101 @@ def test_a_device_map_is_handed_through(saved: Path, told: dict[str, Any], devic
 def test_a_device_map_without_accelerate(saved: Path) -> None:
     with pytest.raises(StudentError, match=r"could not be loaded .*requires `accelerate`"):
         Student.load(saved, device_map="auto")
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ({"hidden_size": "abc"}, "Field 'hidden_size' expected int, got str"),
+        ({"dtype": "abc"}, "has no attribute 'abc'"),
+        ({"num_attention_heads": 0}, "by zero"),
+    ],
+)
+def test_a_config_that_makes_no_sense(
+    saved: Path, tmp_path: Path, entry: dict[str, Any], reason: str
+) -> None:
+    for file in saved.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((saved / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | entry))
+    with pytest.raises(StudentError, match=rf"could not be loaded \(.*{reason}.*\)\.$"):
+        Student.load(tmp_path)
+
+
+def without_a_device(*_: Any, **__: Any) -> Any:
+    """What a build without CUDA does."""
+    raise AssertionError("Torch not compiled with CUDA enabled")
+
+
+@pytest.mark.parametrize("device", ["abacus", "cuda", ""])
+def test_a_device_that_is_not_there_is_refused_before_the_hub_is_asked(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "hub_problem", lambda _: pytest.fail("the hub was asked"))
+    monkeypatch.setattr(torch.cuda, "_lazy_init", without_a_device)
+    with pytest.raises(StudentError, match=rf"^The device '{device}' cannot be used \(.*; cpu al"):
+        Student.load("org/model", device=device)
+
+
+def test_mps_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By whatever way a student gets there; no machine of ours has it."""
+    reason = r"cannot run on mps, which has no float64; .*\.$"
+    with pytest.raises(StudentError, match=f"^pocket {reason}"):
+        Student.load("pocket", device="mps")
+    model = build_model("llama")
+    places = [SimpleNamespace(device=torch.device(name)) for name in ("cpu", "mps")]
+    monkeypatch.setattr(model, "parameters", lambda: iter(places))
+    with pytest.raises(StudentError, match=f"^mapped {reason}"):
+        Student.wrap(model, build_tokenizer(), "mapped")
+
+
+@pytest.fixture
+def hub(saved: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A hub that has a model of the name org/model."""
+    source = loading._Source(str(saved), is_local=False)
+    monkeypatch.setattr(loading, "_source", lambda _: source)
+    monkeypatch.setattr(loading, "hub_problem", lambda _: "")
+    return saved
+
+
+@pytest.mark.parametrize("problem", ["", "no network"])
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory"), ImportError("needs a quantiser"), KeyError(1)],
+    ids=["memory", "package", "key"],
+)
+def test_a_model_of_the_hub_that_does_not_load_is_not_unknown(
+    hub: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, problem: str
+) -> None:
+    """Nor is one that was fetched before, while the hub cannot be reached."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise error
+
+    stub = SimpleNamespace(from_pretrained=refuse)
+    monkeypatch.setattr(loading, "AutoModelForCausalLM", stub)
+    monkeypatch.setattr(loading, "hub_problem", lambda _: problem)
+    with pytest.raises(StudentError) as caught:
+        Student.load("org/model")
+    assert str(caught.value) == f"The model org/model could not be loaded ({error})."
+
+
+def test_a_model_of_the_hub_that_lacks_files_is_not_unknown(hub: Path, tmp_path: Path) -> None:
+    (hub / "model.safetensors").rename(tmp_path / "away")
+    try:
+        with pytest.raises(StudentError, match=r"^The model org/model could not be loaded .*safet"):
+            Student.load("org/model")
+    finally:
+        (tmp_path / "away").rename(hub / "model.safetensors")
+
+
+@pytest.mark.parametrize(("problem", "local"), [("no network", False), ("", True)])
+def test_a_name_whose_files_are_nowhere_is_unknown(
+    monkeypatch: pytest.MonkeyPatch, problem: str, local: bool
+) -> None:
+    monkeypatch.setattr(loading, "hub_problem", lambda _: problem)
+    with pytest.raises(StudentError, match=rf"^Unknown student 'org/model': .*\(.*{problem}.*\)"):
+        Student.load("org/model", local_files_only=local)
 
 
 def test_weights_left_elsewhere_are_refused() -> None:

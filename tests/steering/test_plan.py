@@ -163,6 +163,8 @@ def test_layers_must_be_in_the_vector(llama: Student) -> None:
         Plan.single(vector, BLOCKS, 1.0)
     with pytest.raises(PlanError, match="names no layer"):
         Edit(vector, (), 1.0)
+    with pytest.raises(PlanError, match=r"names layer 2 more than once in \[2, 0, 2\]"):
+        Edit(vector, (2, 0, 2), 1.0)
 
 
 def test_selector_must_be_readable(llama: Student) -> None:

@@ -13,6 +13,7 @@ from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan, SteeringWarning
 from selfsteer.steering.prompts import Example, Prompt
 from selfsteer.steering.scoring import completion_logprobs, option_logprobs
+from tests.steering.families import narrow_student
 from tests.steering.students import build_student, build_vector, mixed_plans, reference_logits
 
 EXAMPLES = [
@@ -127,13 +128,13 @@ def test_what_is_longer_than_the_context_is_refused(family: str) -> None:
         option_logprobs(student, [Prompt.chat("a"), fits.prompt], ["b", "b" * 7])
 
 
-@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gpt-neo", "mpt"])
 def test_options_of_several_lengths_at_the_end_of_the_context(
     family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Options are padded to the longest of the batch; what it is for another row may be longer
     than the context has room for here."""
-    student = build_student(family, max_position_embeddings=40)
+    student = narrow_student(family, 40)
     prompts = [Prompt.chat("a" * 30), Prompt.chat("ab")]
     written = scoring._reply
 

@@ -58,7 +58,7 @@ def act_add_vectors(
         filler: text whose tokens fill up the shorter prompt at its end.
 
     Raises:
-        DatasetError: the prompts have the same tokens, or the filler has none.
+        DatasetError: the prompts, filled up, have the same tokens, or the filler has none.
         SelectorError: a prompt has no ordinary tokens.
         StudentError: a layer does not exist.
     """
@@ -140,11 +140,15 @@ def _same_start(rows: Sequence[Encoded]) -> int:
 
 def _equal_length(student: Student, sides: Sequence[Example], filler: str) -> list[Encoded]:
     rows = [encode(student, side) for side in sides]
-    if rows[0].ids == rows[1].ids:
-        raise DatasetError("The two prompts have the same tokens, so there is no contrast.")
     with_filler = encode(student, Example(prompt=Prompt.raw("a"), completion=filler))
     filler_ids = with_filler.ids[with_filler.prompt_length :]
     width = max(len(row.ids) for row in rows)
     if not filler_ids:
         raise DatasetError("The filler has no tokens in this student's vocabulary; give another.")
-    return [fill(row, 0, width, filler_ids) for row in rows]
+    filled = [fill(row, 0, width, filler_ids) for row in rows]
+    if filled[0].ids == filled[1].ids:
+        raise DatasetError(
+            "The two prompts have the same tokens once the shorter is filled up, so there is no "
+            "contrast."
+        )
+    return filled

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from selfsteer.errors import DatasetError
-from selfsteer.steering.capture import Reduce, capture
+from selfsteer.steering.capture import ReadAs, Reduce, capture
 from selfsteer.steering.datasets import ContrastiveDataset
 from selfsteer.steering.model import Student
 from selfsteer.steering.selectors import Selector
@@ -26,6 +26,7 @@ class ContrastiveActivations:
         residual_norms: ``[L]``, the mean L2 norm of the residual at the selected tokens over both
             sides, every text counting the same. Norms of single tokens: they cannot be had from
             activations that are means over tokens.
+        read: what was read; None where it is not known.
 
     Raises:
         DatasetError: shapes that do not fit, no pairs, NaN or infinite values.
@@ -35,6 +36,7 @@ class ContrastiveActivations:
     positive: Tensor
     negative: Tensor
     residual_norms: Tensor
+    read: ReadAs | None = None
 
     def __post_init__(self) -> None:
         shape = self.positive.shape
@@ -69,7 +71,11 @@ class ContrastiveActivations:
     def select(self, pairs: Tensor) -> ContrastiveActivations:
         """The same layers for some of the pairs; ``pairs`` is an index tensor or a mask ``[N]``."""
         return ContrastiveActivations(
-            self.layers, self.positive[:, pairs], self.negative[:, pairs], self.residual_norms
+            self.layers,
+            self.positive[:, pairs],
+            self.negative[:, pairs],
+            self.residual_norms,
+            self.read,
         )
 
 
@@ -91,7 +97,7 @@ def capture_pairs(
         token_budget: tokens per forward, pads included; None for what suits the device.
 
     Raises:
-        SelectorError: a text has no selected token.
+        SelectorError: a text has no selected token, or `reduce` is unknown.
         StudentError: a layer does not exist.
         DatasetError: activations that are NaN or infinite.
     """
@@ -103,4 +109,5 @@ def capture_pairs(
         positive=both.values[:, :n],
         negative=both.values[:, n:],
         residual_norms=both.norms.mean(dim=1),
+        read=both.read,
     )

@@ -12,6 +12,7 @@ from selfsteer.steering.capture import Reduce
 from selfsteer.steering.datasets import ContrastiveDataset
 from selfsteer.steering.extraction.activations import ContrastiveActivations, capture_pairs
 from selfsteer.steering.extraction.design import Design
+from selfsteer.steering.extraction.given import check_given
 from selfsteer.steering.extraction.moments import ContrastiveMoments, capture_pair_moments
 from selfsteer.steering.extraction.registry import OF_MEANS, extract
 from selfsteer.steering.model import Student
@@ -46,14 +47,17 @@ def extract_vector(
             first.
 
     Raises:
-        SelectorError: a text has no selected token.
+        SelectorError: a text has no selected token, or `reduce` is unknown.
         StudentError: a layer does not exist.
-        DatasetError: activations that are NaN or infinite, or a design that does not fit.
+        DatasetError: activations that are NaN or infinite, or captured otherwise than is said here,
+            or a design that does not fit.
         VectorError: the method is unknown or needs activations of each text, or the two sides give
             the same activations everywhere.
     """
     if activations is None:
         activations = _read(student, dataset, method, selector, reduce, layers, design)
+    else:
+        check_given(activations, 2 * len(dataset.pairs), layers, selector, reduce)
     return to_vector(
         extract(method, activations, design),
         activations,

@@ -10,6 +10,7 @@ from selfsteer.steering.capture import Reduce, capture
 from selfsteer.steering.datasets import ContrastiveDataset
 from selfsteer.steering.extraction.activations import ContrastiveActivations, capture_pairs
 from selfsteer.steering.extraction.erasure import Erasure
+from selfsteer.steering.extraction.given import check_given
 from selfsteer.steering.extraction.leace import Eraser, leace
 from selfsteer.steering.extraction.levels import Levels
 from selfsteer.steering.model import Student
@@ -35,14 +36,17 @@ def extract_erasure(
             layers; None to capture here.
 
     Raises:
-        DatasetError: the sides are the same at a layer, or activations are NaN or infinite.
-        SelectorError: a text has no selected token.
+        DatasetError: the sides are the same at a layer, or activations are NaN or infinite, or
+            were captured otherwise than is said here.
+        SelectorError: a text has no selected token, or `reduce` is unknown.
         StudentError: a layer does not exist.
     """
     if activations is None:
         activations = capture_pairs(
             student, dataset, selector=selector, reduce=reduce, layers=layers
         )
+    else:
+        check_given(activations, 2 * len(dataset.pairs), layers, selector, reduce)
     pairs = activations.n_pairs
     values = torch.cat([activations.positive, activations.negative], dim=1)
     eraser = leace(values, [1] * pairs + [0] * pairs)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from selfsteer.steering.capture import Reduce, capture
 from selfsteer.steering.datasets import ContrastiveDataset
 from selfsteer.steering.extraction.activations import ContrastiveActivations, capture_pairs
+from selfsteer.steering.extraction.given import check_given
 from selfsteer.steering.extraction.levels import Levels
 from selfsteer.steering.extraction.subspace import (
     Subspace,
@@ -37,14 +38,17 @@ def extract_subspace(
             layers; None to capture here.
 
     Raises:
-        DatasetError: k is out of range, or activations are NaN or infinite.
-        SelectorError: a text has no selected token.
+        DatasetError: k is out of range, or activations are NaN or infinite, or were captured
+            otherwise than is said here.
+        SelectorError: a text has no selected token, or `reduce` is unknown.
         StudentError: a layer does not exist.
     """
     if activations is None:
         activations = capture_pairs(
             student, dataset, selector=selector, reduce=reduce, layers=layers
         )
+    else:
+        check_given(activations, 2 * len(dataset.pairs), layers, selector, reduce)
     bases = difference_subspace(activations, k)
     return Subspace(
         bases=dict(zip(activations.layers, bases, strict=True)),

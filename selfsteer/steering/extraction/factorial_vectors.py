@@ -10,6 +10,7 @@ from selfsteer.steering.capture import Activations, Reduce, capture
 from selfsteer.steering.datasets import content_id
 from selfsteer.steering.extraction.design import Contrast, Design
 from selfsteer.steering.extraction.factorial import FactorialFit, fit_factorial
+from selfsteer.steering.extraction.given import check_given
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example
 from selfsteer.steering.vectors import SteeringVector
@@ -43,8 +44,9 @@ def factorial_vectors(
 
     Raises:
         DatasetError: a number of texts that is not the design's, a contrast that the design has
-            not or cannot tell from something else, NaN activations.
-        SelectorError: a text has no selected token.
+            not or cannot tell from something else, activations that are NaN or were captured
+            otherwise than is said here.
+        SelectorError: a text has no selected token, or `reduce` is unknown.
         StudentError: a layer does not exist.
         VectorError: a contrast makes no difference at any layer.
     """
@@ -53,6 +55,8 @@ def factorial_vectors(
     chosen = design.contrasts() if contrasts is None else list(contrasts)
     if activations is None:
         activations = capture(student, examples, layers, selector, reduce)
+    else:
+        check_given(activations, len(examples), layers, selector, reduce)
     fit = fit_factorial(activations.values, design)
     dataset_id = _data_id(examples, design)
     return {

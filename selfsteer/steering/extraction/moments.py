@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from selfsteer.errors import DatasetError, VectorError
-from selfsteer.steering.capture import Moments, Reduce, capture_group_moments
+from selfsteer.steering.capture import Moments, ReadAs, Reduce, capture_group_moments
 from selfsteer.steering.datasets import ContrastiveDataset
 from selfsteer.steering.extraction.components import along
 from selfsteer.steering.extraction.lda import whiten_by
@@ -54,6 +54,11 @@ class ContrastiveMoments:
     def layers(self) -> tuple[int, ...]:
         """Layer numbers, L of them."""
         return self.positive.layers
+
+    @property
+    def read(self) -> ReadAs | None:
+        """What was read; None where it is not known."""
+        return self.positive.read
 
     @property
     def n(self) -> int:

@@ -151,10 +151,9 @@ def _batches(
     total = sum(weight * reply for weight, reply in zip(weights, replies, strict=True))
     shares = [weight / total for weight in weights]
     lengths = [len(row.ids) for row in rows]
-    return [
-        _work(student, rows, masks, chosen, len(promote), shares)
-        for chosen in buckets(lengths, token_budget, one_length=student.recurrent)
-    ]
+    apart = [student.rotation(length) for length in lengths]
+    batches = buckets(lengths, token_budget, one_length=student.recurrent, apart=apart)
+    return [_work(student, rows, masks, chosen, len(promote), shares) for chosen in batches]
 
 
 def _work(

@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -165,7 +166,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write ``data`` so that ``path`` holds either all of it or what it held before.
 
     Raises:
-        VectorError: the folder is missing or not writable, or the disk is full.
+        VectorError: the folder is missing or not writable, the name cannot be one, or the disk is
+            full.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -177,4 +179,5 @@ def write_atomically(path: Path, data: bytes) -> None:
     except OSError as error:
         raise VectorError(f"Cannot write the vector to {path}: {error.strerror}.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()

@@ -3,7 +3,9 @@
 `torch.load(weights_only=True)` builds no objects but those on its list. Before it sees a file, the
 file must be a zip archive whose parts are stored as they are (a compressed part could unpack to any
 size), and its instructions may name tensors, their storages and the classes given here only: the
-list of torch is wider, and holds constructors that allocate as much as a file asks for.
+list of torch is wider, and holds constructors that allocate as much as a file asks for. What torch
+sees is a new archive of those parts: its reader of zip files is another than Python's, and goes by
+other names (it takes DATA.PKL for data.pkl).
 """
 
 from __future__ import annotations
@@ -46,11 +48,12 @@ def load_torch_file(data: bytes, source: str, classes: Mapping[str, type] | None
     """
     classes = classes or {}
     allowed = _ALLOWED | {" ".join(name.rsplit(".", 1)) for name in classes}
-    _check_instructions(_instructions(data, source), allowed, source)
+    parts = _parts(data, source)
+    _check_instructions(_instructions(parts, source), allowed, source)
     stand_ins: list[Any] = [(stand_in, name) for name, stand_in in classes.items()]
     try:
         with torch.serialization.safe_globals(stand_ins):
-            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            return torch.load(_archive(parts), map_location="cpu", weights_only=True)
     except Exception as error:  # of damaged files it raises whatever its parts raise
         reason = " ".join(str(error).split())[:120]
         raise VectorError(f"{source} is damaged: torch cannot read it ({reason}).") from error
@@ -72,23 +75,43 @@ def check_direction(value: object, size: int, source: str) -> Tensor:
     return value
 
 
-def _instructions(data: bytes, source: str) -> bytes:
-    """The pickle of the archive."""
+def _parts(data: bytes, source: str) -> dict[str, bytes]:
+    """The parts of the archive by name; no two names differ in case only."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            parts = archive.infolist()
-            if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+            listed = archive.infolist()
+            if any(part.compress_type != zipfile.ZIP_STORED for part in listed):
                 raise VectorError(f"{source} has compressed parts; torch.save writes none.")
-            if sum(part.file_size for part in parts) > len(data):
+            if sum(part.file_size for part in listed) > len(data):
                 raise VectorError(f"{source} is damaged: its parts are larger than the file.")
-            pickles = [part for part in parts if part.filename.endswith("/data.pkl")]
-            if len(pickles) != 1:
-                raise VectorError(f"{source} is a zip file, but torch.save did not write it.")
-            return archive.read(pickles[0])
+            if len({part.filename.casefold() for part in listed}) < len(listed):
+                raise VectorError(
+                    f"{source} has two parts whose names differ in case only, or not at all; "
+                    "torch.save writes none."
+                )
+            return {part.filename: archive.read(part) for part in listed}
     except VectorError:
         raise
     except Exception as error:  # of damaged archives it raises whatever its parts raise
         raise VectorError(f"{source} is not a file of torch.save, or is truncated.") from error
+
+
+def _instructions(parts: Mapping[str, bytes], source: str) -> bytes:
+    """The pickle among the parts."""
+    pickles = [name for name in parts if name.casefold().endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise VectorError(f"{source} is a zip file, but torch.save did not write it.")
+    return parts[pickles[0]]
+
+
+def _archive(parts: Mapping[str, bytes]) -> io.BytesIO:
+    """A zip file of these parts, in their order."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    buffer.seek(0)
+    return buffer
 
 
 def _check_instructions(instructions: bytes, allowed: frozenset[str], source: str) -> None:

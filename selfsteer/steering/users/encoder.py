@@ -168,6 +168,8 @@ class UserEncoder:
             tensors = load(data)
             size = int.from_bytes(data[:8], "little")
             told = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["users"])
+            if not isinstance(told, dict):
+                raise ValueError("its header is no mapping")
             if told.pop("format") != _FORMAT:
                 raise DatasetError("A newer selfsteer learned this of users; upgrade this one.")
             tensors = {name: tensors[name] for name in _TENSORS}

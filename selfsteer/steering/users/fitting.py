@@ -203,7 +203,8 @@ def _steps(student: Student, users: Sequence[History]) -> list[_Step]:
     if not rows:
         raise DatasetError("There is no user with two messages to learn from.")
     lengths = [len(row.ids) for _, _, row in rows]
-    batches = buckets(lengths, _ROWS, one_length=student.recurrent)
+    apart = [student.rotation(length) for length in lengths]
+    batches = buckets(lengths, _ROWS, one_length=student.recurrent, apart=apart)
     return [_step(student, [rows[i] for i in chosen]) for chosen in batches]
 
 

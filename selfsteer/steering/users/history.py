@@ -18,11 +18,13 @@ class Turn:
         words: the message.
         before: what was said earlier in its session.
         source: id of the observation that it comes from.
+        session: names its session within the history; others may go on between its turns.
     """
 
     words: str
     before: tuple[Message, ...] = ()
     source: str = ""
+    session: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,8 @@ class History:
     def of_sessions(cls, sessions: Iterable[Sequence[Message]]) -> History:
         """The user's turns of some conversations; empty messages are left out."""
         turns = [
-            Turn(message.content, tuple(session[:place]))
-            for session in sessions
+            Turn(message.content, tuple(session[:place]), session=f"{number}")
+            for number, session in enumerate(sessions)
             for place, message in enumerate(session)
             if message.role == "user" and message.content.strip()
         ]

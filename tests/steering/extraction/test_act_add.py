@@ -103,6 +103,8 @@ def test_positions_without_a_difference_at_a_layer_are_no_edits(llama: Student) 
 def test_bad_input(llama: Student) -> None:
     with pytest.raises(DatasetError, match="same tokens"):
         act_add_vectors(llama, "love", "love")
+    with pytest.raises(DatasetError, match="same tokens once the shorter is filled up"):
+        act_add_vectors(llama, "I love", "I love ")
     with pytest.raises(DatasetError, match="filler"):
         act_add_vectors(llama, "love", "hat", filler="")
     with pytest.raises(SelectorError, match="special tokens"):

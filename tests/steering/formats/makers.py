@@ -61,6 +61,15 @@ def repickled(archive: bytes, change: Callable[[bytes], bytes], compress: bool =
     return buffer.getvalue()
 
 
+def with_twin(archive: bytes, name: str, data: bytes) -> bytes:
+    """A file of `torch.save` with one part more, under a name beside that of its pickle."""
+    buffer = io.BytesIO(archive)
+    with zipfile.ZipFile(buffer, "a") as file:
+        pickle = next(one for one in file.namelist() if one.endswith("data.pkl"))
+        file.writestr(pickle.removesuffix("data.pkl") + name, data)
+    return buffer.getvalue()
+
+
 def gguf(
     tensors: dict[str, list[float]],
     metadata: dict[str, str | int] | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
@@ -13,7 +14,7 @@ from selfsteer.steering.formats.control_vector import decode_control_vector, enc
 from selfsteer.steering.formats.persona_vectors import decode_persona_vectors
 from selfsteer.steering.formats.steering_vectors import decode_steering_vectors
 from selfsteer.steering.vectors import SteeringVector
-from tests.steering.formats.makers import mutations, repickled, saved, svec
+from tests.steering.formats.makers import mutations, repickled, saved, svec, with_twin
 
 BLOCKS = 3
 DIRECTIONS = {k: torch.linspace(-1, 1, 4) * (k + 1) for k in (1, 2)}
@@ -74,6 +75,14 @@ def test_archives_of_steering_vectors() -> None:
 def test_pickles_of_steering_vectors() -> None:
     files = pickles(OBJECT, 1000)
     assert refused(lambda data: decode_steering_vectors(data, "f", BLOCKS), files) > 500
+
+
+def test_archives_with_a_second_pickle() -> None:
+    rng = random.Random(0)
+    letters = [(c, c.upper()) for c in "data.pkl"]
+    names = {"".join(rng.choice(pair) for pair in letters) for _ in range(200)} - {"data.pkl"}
+    files = [with_twin(saved(OBJECT), name, b"\x80\x02}.") for name in names]
+    assert refused(lambda data: decode_steering_vectors(data, "f", BLOCKS), files) == len(files)
 
 
 def test_archives_and_pickles_of_persona_vectors() -> None:

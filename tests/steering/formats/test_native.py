@@ -112,6 +112,11 @@ def test_failed_write_leaves_the_old_file_and_no_litter(
 def test_missing_folder_and_missing_file(vector: SteeringVector, tmp_path: Path) -> None:
     with pytest.raises(VectorError, match="Cannot write"):
         vector.save(tmp_path / "nowhere" / "v.safetensors")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(VectorError, match=r"Cannot write .*: Not a directory"):
+        vector.save(tmp_path / "file" / "v.safetensors")
+    with pytest.raises(VectorError, match=r"Cannot write .*: File name too long"):
+        vector.save(tmp_path / ("v" * 300))
     with pytest.raises(VectorError, match="Cannot read"):
         SteeringVector.load(tmp_path / "nothing")
     long = tmp_path / "long"

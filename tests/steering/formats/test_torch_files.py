@@ -19,7 +19,7 @@ from selfsteer.errors import VectorError
 from selfsteer.steering.formats.persona_vectors import decode_persona_vectors
 from selfsteer.steering.formats.steering_vectors import decode_steering_vectors
 from selfsteer.steering.formats.torch_file import load_torch_file
-from tests.steering.formats.makers import repickled, saved
+from tests.steering.formats.makers import repickled, saved, with_twin
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 Layers = dict[int, torch.Tensor]
@@ -138,6 +138,21 @@ def test_nothing_is_executed(tmp_path: Any, protocol: int) -> None:
     large = pickle.dumps({0: Payload(torch.Tensor, 10**10)}, protocol)
     with pytest.raises(VectorError, match="nothing is executed"):
         load_torch_file(repickled(saved({}), lambda _: large), "f")
+
+
+@pytest.mark.parametrize("name", ["DATA.PKL", "data.PKL", "Data.pkl"])
+def test_the_pickle_that_is_looked_at_is_the_one_that_torch_reads(name: str) -> None:
+    """Torch takes names without regard to case, and of equal ones another than Python does."""
+    large = b"\x80\x02cbuiltins\nbytearray\nM\x10\x00\x85R."
+    with pytest.raises(VectorError, match="two parts whose names differ in case only"):
+        load_torch_file(with_twin(saved({}), name, large), "f")
+
+
+def test_bytes_before_and_behind_an_archive() -> None:
+    """Readers of zip files differ in where they look for one: torch sees what was looked at."""
+    data, other = saved({"a": torch.ones(1)}), saved({"b": torch.ones(1)})
+    for joined in (other + data, b"#!" + data):
+        assert set(load_torch_file(joined, "f")) == {"a"}
 
 
 def test_other_files_of_torch_and_none_at_all() -> None:

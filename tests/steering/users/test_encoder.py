@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load, save
 
 from selfsteer.errors import DatasetError
 from selfsteer.steering.users.encoder import UserEncoder
@@ -41,6 +42,13 @@ def test_damaged_files_are_refused_in_a_sentence(data: st.DataObject) -> None:
 def test_other_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(DatasetError, match="nothing learned of users"):
         UserEncoder.from_bytes(data)
+
+
+@pytest.mark.parametrize("header", ['"text"', "[]", "3", "null"])
+def test_a_header_that_is_no_mapping_is_refused(header: str) -> None:
+    tensors = load(pocket_encoder().to_bytes())
+    with pytest.raises(DatasetError, match="nothing learned of users"):
+        UserEncoder.from_bytes(save(tensors, {"users": header}))
 
 
 def test_numbers_that_are_not_finite_are_refused() -> None:
