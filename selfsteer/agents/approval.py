@@ -9,14 +9,17 @@ from typing import Literal
 
 from pydantic import Field
 
+from selfsteer.agents.sites import SITES, sites_of
 from selfsteer.agents.steps import Step
-from selfsteer.agents.types import CandidateResult, CandidateSpec, Record, Text
-from selfsteer.errors import ControllerError, MemoryFileError
+from selfsteer.agents.types import MIN_PAIRS, CandidateResult, CandidateSpec, Record, Text
+from selfsteer.errors import ControllerError, DatasetError, MemoryFileError
 from selfsteer.memory.store import Memory
 from selfsteer.steering.datasets import ContrastiveDataset
+from selfsteer.steering.plan import Edit
 
 What = Literal["data", "plan"]
 ASKED, ANSWERED = "waiting", "answered"
+MIN_GIVEN = 2  # pairs that the run did not sample itself: one is held out from the other
 
 
 class Asked(Record):
@@ -97,9 +100,22 @@ def refuse(memory: Memory, run_id: str, reason: Text) -> Answer:
 
 
 def replace_data(memory: Memory, run_id: str, dataset: ContrastiveDataset) -> Answer:
-    """Let a run learn from other pairs; errors as those of `accept`."""
+    """Let a run learn from other pairs.
+
+    Raises:
+        MemoryFileError: as `accept` does.
+        ControllerError: the run asks about its plan.
+        DatasetError: too few pairs, or such as cannot be read where those of the other parts of the
+            goal are. Neither they nor the answer are kept then.
+    """
+    asked = question_of(memory, run_id)
+    if asked.dataset is None:
+        raise ControllerError(f"Run {run_id} asks about its plan, not about pairs.")
+    _check_count(memory, run_id, asked.dataset, dataset)
+    if _of_a_part(asked):
+        _check_sites(memory.get_dataset(asked.dataset), dataset)
     dataset_id = memory.put_dataset(dataset)
-    answer = Answer(occasion=_open(memory, run_id), answer="edit", dataset=dataset_id)
+    answer = Answer(occasion=asked.occasion, answer="edit", dataset=dataset_id)
     return _answer(memory, run_id, answer)
 
 
@@ -108,10 +124,13 @@ def replace_plan(memory: Memory, run_id: str, candidate: CandidateSpec) -> Answe
 
     Raises:
         MemoryFileError: as `accept` does.
-        ControllerError: the run has no vector for that plan, or asks about one with edits that a
-            candidate cannot say.
+        ControllerError: the run has no vector for that plan, or asks about its data, or about a
+            plan with edits that a candidate cannot say.
+        PlanError: a strength that the operator does not take.
     """
     asked = question_of(memory, run_id)
+    if asked.what != "plan":
+        raise ControllerError(f"Run {run_id} asks about its data, not about a plan.")
     if asked.edits:
         raise ControllerError(
             f"Run {run_id} asks about a plan that steers in several ways at once, and a candidate "
@@ -123,13 +142,17 @@ def replace_plan(memory: Memory, run_id: str, candidate: CandidateSpec) -> Answe
             f"Run {run_id} has no vector for site {candidate.site}; it has some for "
             f"{', '.join(vectors)}."
         )
-    layers = memory.get_vector(vectors[candidate.site]).layers
+    vector = memory.get_vector(vectors[candidate.site])
+    layers = vector.layers
     if candidate.layer not in layers:
         raise ControllerError(
             f"The vector for site {candidate.site} has no layer {candidate.layer}; it has "
             f"{', '.join(map(str, layers))}."
         )
-    answer = Answer(occasion=_open(memory, run_id), answer="edit", candidate=candidate)
+    steer = SITES[candidate.site].steer
+    # Raises where the plan could not be made of it after the answer is on record.
+    Edit(vector, (candidate.layer,), candidate.strength, candidate.operator, steer)
+    answer = Answer(occasion=asked.occasion, answer="edit", candidate=candidate)
     return _answer(memory, run_id, answer)
 
 
@@ -142,8 +165,33 @@ def check_answered(memory: Memory, run_id: str) -> None:
     asked = question_of(memory, run_id)
     if answer_to(memory, run_id, asked.occasion) is None:
         raise MemoryFileError(
-            f"Run {run_id} waits for somebody to approve its {asked.what}; `selfsteer approve "
-            f"{run_id}` shows it."
+            f"Run {run_id} waits for somebody to approve its {asked.what}; `selfsteer approve` "
+            "shows it."
+        )
+
+
+def _check_count(memory: Memory, run_id: str, shown: str, dataset: ContrastiveDataset) -> None:
+    """Refuse fewer pairs than the run would go on with; ``shown`` is the id of its own."""
+    events = memory.runs.events(run_id)
+    sampled = any(e.kind == "collected" and e.payload["dataset"] == shown for e in events)
+    least, count = MIN_PAIRS if sampled else MIN_GIVEN, len(dataset.pairs)
+    if count < least:
+        raise DatasetError(f"The run needs {least} pairs at least, not {count}, to learn from.")
+
+
+def _of_a_part(asked: Asked) -> bool:
+    """Whether pairs are those of a part of the goal: its place stands behind that of the round."""
+    return asked.occasion.count("/") == 2
+
+
+def _check_sites(shown: ContrastiveDataset, dataset: ContrastiveDataset) -> None:
+    """Refuse pairs without a site in common with those that they replace, and so with the others:
+    a plan steers with all parts at one site."""
+    wanted, found = sites_of(shown), sites_of(dataset)
+    if not set(wanted) & set(found):
+        raise DatasetError(
+            f"These pairs are read at {', '.join(found)}, but pairs of a part of the goal have to "
+            f"be read at {', '.join(wanted)}, as those of the other parts are."
         )
 
 
@@ -159,6 +207,6 @@ def _answer(memory: Memory, run_id: str, answer: Answer) -> Answer:
     if stored != answer:
         said = "nothing" if stored is None else stored.answer
         raise MemoryFileError(
-            f"Run {run_id} was answered before ({said}); `selfsteer resume {run_id}` goes on."
+            f"Run {run_id} was answered before ({said}); `selfsteer resume` goes on."
         )
     return answer

@@ -66,7 +66,7 @@ class Spent(BaseModel):
 
 
 class Budget(BaseModel):
-    """Limits of a run; every limit is positive.
+    """Limits of a run; every limit is positive and finite.
 
     Attributes:
         rounds: turns of the loop.
@@ -85,8 +85,8 @@ class Budget(BaseModel):
     generated_tokens: int = Field(default=2_000_000, ge=1)
     controller_calls: int = Field(default=1_000, ge=1)
     controller_tokens: int = Field(default=2_000_000, ge=1)
-    money: float | None = Field(default=None, gt=0)
-    minutes: float = Field(default=60.0, gt=0)
+    money: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    minutes: float = Field(default=60.0, gt=0, allow_inf_nan=False)
 
     def exhausted(self, spent: Spent) -> str | None:
         """Which limit is reached, in words; None while there is room."""

@@ -26,6 +26,7 @@ from selfsteer.agents.loop import STOPS, begin, check_parties, quiet
 from selfsteer.agents.nodes.confirm import confirm
 from selfsteer.agents.nodes.remember import remember
 from selfsteer.agents.probes import deal_probes
+from selfsteer.agents.settings import settings_of
 from selfsteer.agents.state import LoopState
 from selfsteer.errors import ControllerError
 from selfsteer.memory.export import write_events
@@ -124,7 +125,7 @@ def _context(
     capability: Sequence[CapabilityItem],
     listener: Listener,
 ) -> EvolveContext:
-    settings = EvolveSettings.model_validate(run.settings)
+    settings = settings_of(run, EvolveSettings)
     return EvolveContext(
         run_id=run.id,
         settings=settings,
@@ -168,7 +169,6 @@ def _evolve(context: EvolveContext, control: RunControl | None) -> Stretch:
         try:
             generations.append(generation(context, number, generations))
         except CannotGoOn as error:
-            context.spent = context.spent.plus(**error.spent)
             state["shortage"] = str(error)
             break
         if control is not None and control.drain_requested:
@@ -187,11 +187,11 @@ def _conclude(context: EvolveContext, state: LoopState, champions: Champions) ->
         state["vector_ids"] = {spec.site: best.vector}
         state["decision"] = {"candidate": spec.model_dump()}
         try:
-            update = confirm(state, context)
-            context.spent = context.spent.plus(**update.pop("spent"))
+            with context.on_account():
+                update = confirm(state, context)
+                context.spent = context.spent.plus(**update.pop("spent"))
             state.update(update)
         except CannotGoOn as error:
-            context.spent = context.spent.plus(**error.spent)
             state["shortage"] = str(error)
     verdict = remember({**state, "spent": context.spent.model_dump()}, context)["verdict"]
     if "vector_id" in verdict:

@@ -32,6 +32,7 @@ from selfsteer.agents.types import (
     SearchSpace,
     SiteEvidence,
     Verdict,
+    more_samples,
 )
 from selfsteer.steering.datasets import ContrastiveDataset
 from selfsteer.steering.extraction.registry import methods
@@ -63,7 +64,7 @@ class LlmController:
             negative=answer.negative,
             questions=answer.questions if isinstance(answer, Proposal) else (),
             rubric=goal.rubric or answer.rubric,
-            samples=SAMPLES * 2 ** len(history),
+            samples=more_samples(SAMPLES, len(history)),
             reason=answer.reason,
         )
 

@@ -24,7 +24,7 @@ from selfsteer.agents.graph import build_graph
 from selfsteer.agents.models.errors import ModelUnavailable
 from selfsteer.agents.paid_calls import CallInDoubt
 from selfsteer.agents.probes import deal_probes
-from selfsteer.agents.settings import RunSettings
+from selfsteer.agents.settings import RunSettings, settings_of
 from selfsteer.agents.state import LoopState
 from selfsteer.errors import MemoryFileError
 from selfsteer.memory.export import write_events
@@ -109,15 +109,15 @@ def resume_run(
         meaning: as in :func:`run_goal`; asked only where the run had not looked into memory yet.
 
     Raises:
-        MemoryFileError: no such run, a run that ended, one of another student or controller, or
-            one that waits for an answer.
+        MemoryFileError: no such run, a run that ended, one of another student or controller, one
+            that waits for an answer, or one whose settings no loop kept.
         VectorError: an unknown method of extraction.
         EncoderError: that of `meaning` cannot be loaded.
     """
     run = check_parties(memory.runs.get(run_id), student, controller)
     if run.status == "waiting":
         check_answered(memory, run_id)
-    settings = RunSettings.model_validate(run.settings)
+    settings = settings_of(run, RunSettings)
     check_method(settings.method)
     memory.runs.resume(run_id)
     context = _context(run_id, settings, student, controller, memory, capability, listener, meaning)

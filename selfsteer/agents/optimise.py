@@ -36,8 +36,9 @@ def first_batch(space: SearchSpace) -> list[CandidateSpec]:
     goes from the middle of the layers and strengths outwards, sites by turns, so that a search cut
     short has seen what is likeliest to steer (middle layers: Rimsky et al., CAA, 2024).
     """
+    doses = GRID_STRENGTHS if space.low < space.high else 1
     strengths = {
-        operator: np.geomspace(space.low, space.high, GRID_STRENGTHS).tolist()
+        operator: np.geomspace(space.low, space.high, doses).tolist()
         if operator == "add"
         else [ABLATE_STRENGTH]
         for operator in space.operators
@@ -162,7 +163,7 @@ def next_batch(
 def constraints(result: CandidateResult, thresholds: Thresholds) -> dict[str, float]:
     """What a candidate may cost, as Optuna takes it: above 0 is past the limit.
 
-    Retention is known of candidates that were looked at a last time, so of earlier rounds only.
+    Retention is known of candidates that were looked at again, so of earlier rounds only.
     """
     past = {
         "coherence": math.log(result.coherence / thresholds.coherence),

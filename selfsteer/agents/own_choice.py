@@ -9,6 +9,7 @@ from selfsteer.agents.prompts import load_prompt
 from selfsteer.agents.search_spaces import same_vectors
 from selfsteer.agents.types import Action, Decision, Goal, RoundSummary
 from selfsteer.agents.weighing import weigh
+from selfsteer.errors import StudentError
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Prompt
 
@@ -38,7 +39,10 @@ def open_actions(decision: Decision, history: Sequence[RoundSummary]) -> tuple[A
 def choose_action(
     student: Student, goal: Goal, decision: Decision, history: Sequence[RoundSummary]
 ) -> Decision:
-    """The open action that the round speaks for most; of equal ones that of the rules."""
+    """The open action that the round speaks for most; of equal ones that of the rules.
+
+    Theirs it is too, with the reason, where the round is too long for the student's context.
+    """
     actions = open_actions(decision, history)
     if len(actions) == 1:
         return decision
@@ -50,7 +54,11 @@ def choose_action(
         history=describe_history(history[-1:]),
     )
     names = [name for name, _ in known]
-    scores = weigh(student, Prompt.chat(task, system=system), names)
+    try:
+        scores = weigh(student, Prompt.chat(task, system=system), names)
+    except StudentError as error:
+        told = f"By the rules, because the student could not choose: {error}"
+        return Decision(action=decision.action, reason=f"{decision.reason} {told}")
     best = max(range(len(actions)), key=lambda place: scores[place])
     return Decision(
         action=actions[best],

@@ -45,8 +45,9 @@ class BatchedCalls(PaidCalls):
         price: Price,
         on_ambiguous: OnAmbiguous = "ask",
         clock: Clock | None = None,
+        resume: str | None = None,
     ) -> None:
-        super().__init__(ledger, run_id, budget, model, price, on_ambiguous, clock)
+        super().__init__(ledger, run_id, budget, model, price, on_ambiguous, clock, resume)
         self._batches = model
 
     def prefetch(self, step: str, role: str, asks: Iterable[Ask]) -> None:
@@ -56,8 +57,8 @@ class BatchedCalls(PaidCalls):
             OutOfBudget: the calls together might go past a limit, and nothing was sent, or the
                 minutes ran out while a batch was waited for.
             StopAsked: the run was asked to stop while a batch was waited for.
-            CallInDoubt: a batch was accepted and cannot be fetched: for now, or under "ask" for
-                good. A resumed run tries again.
+            CallInDoubt: a batch was accepted, or may have been, and cannot be fetched or looked
+                for: for now, or under "ask" for good. A resumed run tries again.
         """
         fresh: dict[str, tuple[PaidCall, Ask]] = {}
         lost: dict[str, tuple[PaidCall, Ask]] = {}
@@ -96,11 +97,19 @@ class BatchedCalls(PaidCalls):
 
     def _look_for(self, calls: Sequence[tuple[PaidCall, Ask]]) -> None:
         """Fetch the batch of calls that may have been handed in, where it can be found; where not,
-        each of them is in doubt, which `ask` settles as it was told."""
+        each of them is in doubt, which `ask` settles as it was told.
+
+        Raises:
+            CallInDoubt: the provider cannot be asked now; whatever was told, nothing is paid again.
+        """
         since = min(entry.sent for call, _ in calls if (entry := self._ledger.replay(call)))
-        batch_id = self._batches.find_batch(
-            _mark(calls), len(calls), datetime.fromisoformat(since), self._between_looks
-        )
+        try:
+            batch_id = self._batches.find_batch(
+                _mark(calls), len(calls), datetime.fromisoformat(since), self._between_looks
+            )
+        except CallAmbiguous as error:
+            looks = f"`{self._resume}` looks for it again, and pays nothing again"
+            raise CallInDoubt(f"{and_then(error)} {looks}.") from error
         if batch_id is not None:
             self._take(batch_id, calls)
 
@@ -124,7 +133,7 @@ class BatchedCalls(PaidCalls):
                 return [(next_attempt(call), ask) for call, ask in calls.values()]
             raise CallInDoubt(f"{and_then(error)} {self._again()}.") from error
         except CallAmbiguous as error:
-            fetches = f"`selfsteer resume {self._run_id}` fetches it, and pays nothing again"
+            fetches = f"`{self._resume}` fetches it, and pays nothing again"
             raise CallInDoubt(f"{and_then(error)} {fetches}.") from error
         for place, (call, _) in calls.items():
             answer = answers[place]

@@ -81,6 +81,8 @@ class PaidCalls:
         on_ambiguous: what becomes of a call of which nobody knows whether it was paid: "ask" stops
             the run, "retry" pays for it again.
         clock: of the run, for its limit of minutes; None keeps none here.
+        resume: the command that goes on with the run, for sentences; None is that of a memory
+            which need not be named.
 
     Raises:
         BudgetError: a budget of money for a model whose price is not known.
@@ -95,6 +97,7 @@ class PaidCalls:
         price: Price,
         on_ambiguous: OnAmbiguous = "ask",
         clock: Clock | None = None,
+        resume: str | None = None,
     ) -> None:
         if budget.money is not None and price(Usage()) is None:
             raise BudgetError(
@@ -109,6 +112,7 @@ class PaidCalls:
         self._price = price
         self._on_ambiguous = on_ambiguous
         self._clock = clock
+        self._resume = resume or f"selfsteer resume {run_id}"
 
     @property
     def model(self) -> str:
@@ -289,7 +293,7 @@ class PaidCalls:
         )
 
     def _again(self) -> str:
-        return f"`selfsteer resume {self._run_id} --on-ambiguous retry` asks, and pays, again"
+        return f"`{self._resume} --on-ambiguous retry` asks, and pays, again"
 
 
 def next_attempt(call: PaidCall) -> PaidCall:

@@ -54,7 +54,8 @@ def divisions(text: str) -> list[Parts]:
             found.append((" ".join(before), " ".join(after)))
             found.append((" ".join(before + rest), " ".join(head + after)))
         found.append((" ".join(before), " ".join(head + after)))
-    return found
+    # "more and more" is one thing, said twice.
+    return [(one, other) for one, other in found if one.lower() != other.lower()]
 
 
 def _likeliest(student: Student, goal: Goal, readings: Sequence[Parts]) -> Parts:

@@ -64,7 +64,8 @@ def deal_questions(questions: Sequence[Question], seed: int) -> ProbeSplits:
 
     Questions that differ only in case, spaces or punctuation are taken once. Every split has about
     as many of each topic, and of each length within a topic: neighbours in length go to different
-    splits, in random order. Where there are fewer than `LEAST` a split, bundled prompts join them.
+    splits. Within a split they stand in random order, so that its first few are no first topics.
+    Where there are fewer than `LEAST` a split, bundled prompts join them, behind the others.
     """
     bundled = deal_probes(seed)
     known = {plain(prompt.messages[-1].content) for prompt in bundled.recall}
@@ -81,6 +82,8 @@ def deal_questions(questions: Sequence[Question], seed: int) -> ProbeSplits:
             rng.sample(SPLITS, len(SPLITS)), ordered[start : start + len(SPLITS)], strict=False
         ):
             dealt[name].append(question.text)
+    for texts in dealt.values():
+        rng.shuffle(texts)
     return bundled.model_copy(
         update={name: _topped_up(dealt[name], getattr(bundled, name), distinct) for name in SPLITS}
     )

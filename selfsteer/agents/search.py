@@ -21,6 +21,7 @@ from selfsteer.agents.types import (
     SearchSpace,
     SiteEvidence,
     Verdict,
+    more_samples,
 )
 from selfsteer.errors import ControllerError
 from selfsteer.steering.datasets import ContrastiveDataset
@@ -52,7 +53,7 @@ class SearchController:
         return ContrastiveSpec(
             positive=(goal.text,),
             negative=("",),
-            samples=SAMPLES * 2 ** len(history),
+            samples=more_samples(SAMPLES, len(history)),
             reason="Answers under the goal's own words, against answers without.",
         )
 

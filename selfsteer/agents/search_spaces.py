@@ -98,10 +98,15 @@ def _narrowed(before: Sequence[RoundSummary], thresholds: Thresholds) -> SearchS
 
 
 def _widened(evidence: Sequence[SiteEvidence], before: Sequence[RoundSummary]) -> SearchSpace:
-    """Every site and layer, whatever the evidence, and strengths beyond those of before."""
+    """Every site and layer, whatever the evidence, and strengths beyond those of before.
+
+    The last layers of a deep student stay left out, unless they were searched before.
+    """
     spaces = [row.space for row in before if row.space is not None]
     searched = {layer for space in spaces for layer in space.layers}
-    layers = searched | {row.layer for row in _shallow(evidence, _depth(evidence))}
+    depth = _depth(evidence)
+    layers = searched | {row.layer for row in _shallow(evidence, depth)}
+    which = "All" if len(layers) == depth else f"{len(layers)} of {depth}"
     return SearchSpace(
         sites=tuple(dict.fromkeys(row.site for row in evidence)),
         layers=tuple(sorted(layers)),
@@ -109,7 +114,9 @@ def _widened(evidence: Sequence[SiteEvidence], before: Sequence[RoundSummary]) -
         low=min(space.low for space in spaces) / WIDEN_BY,
         high=max(space.high for space in spaces) * WIDEN_BY,
         trials=max(space.trials for space in spaces),
-        reason="All layers, and strengths on both sides of those so far, with the same vectors.",
+        reason=(
+            f"{which} layers, and strengths on both sides of those so far, with the same vectors."
+        ),
     )
 
 

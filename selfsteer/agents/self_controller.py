@@ -24,6 +24,7 @@ from selfsteer.agents.types import (
     SearchSpace,
     SiteEvidence,
     Verdict,
+    more_samples,
 )
 from selfsteer.steering.datasets import ContrastiveDataset
 from selfsteer.steering.model import Student
@@ -61,8 +62,9 @@ class SelfController:
     def propose(self, goal: Goal, history: Sequence[RoundSummary]) -> ContrastiveSpec:
         """Answers under the goal as instruction, against answers without any.
 
-        After a round that failed, twice the samples, and the opposite instruction joins the
-        negative side. A large student adds instructions in words of its own to both sides.
+        After a round that failed, twice the samples, as far as the limit allows, and the opposite
+        instruction joins the negative side. A large student adds instructions in words of its own
+        to both sides.
         """
         sentence = goal.text if goal.text.endswith((".", "!", "?")) else f"{goal.text}."
         positive = tuple(variant.format(goal=sentence) for variant in VARIANTS)
@@ -77,7 +79,7 @@ class SelfController:
             spec = ContrastiveSpec(
                 positive=positive,
                 negative=("", OPPOSITE.format(goal=sentence)),
-                samples=FIRST_SAMPLES * 2 ** len(history),
+                samples=more_samples(FIRST_SAMPLES, len(history)),
                 reason=(
                     "The last data did not carry the goal: more of it, against the opposite too."
                 ),

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_serializer,
+    field_validator,
+)
 
 from selfsteer.agents.approval import What
 from selfsteer.agents.budget import Budget
 from selfsteer.agents.types import Goal
+from selfsteer.errors import MemoryFileError
+from selfsteer.memory.records import Run
 
 
 class Effort(BaseModel):
@@ -19,7 +29,7 @@ class Effort(BaseModel):
         trials_per_batch: candidates that TPE is asked for at once.
         refined: candidates of the search that are looked at again, each with doses beside its own.
         finalists: candidates of those that are looked at a last time, two at most of one layer
-            and site, so that a layer that costs abilities does not take all places.
+            and site, so that one which few replies flattered does not take all places.
         polished: where none of them will do, how many of them get a last look at doses beside
             theirs; 0 for none.
         rechecked: where the best of the last looks will do but is not safe to pass the next one,
@@ -28,7 +38,8 @@ class Effort(BaseModel):
         confirmation_samples: replies to each confirmation probe.
         report_samples: replies in all to the report probes, for each arm; 0 leaves them closed.
         report_judged: how many of the replies to each report probe the controller judges.
-        finalist_capability: questions of the capability set asked of each finalist.
+        finalist_capability: questions of the capability set asked of each candidate from the
+            second look on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -86,3 +97,23 @@ class RunSettings(BaseModel):
     @field_serializer("approve")
     def _in_order(self, approve: frozenset[What]) -> list[What]:
         return sorted(approve)
+
+
+Kind = TypeVar("Kind", bound=RunSettings)
+
+
+def settings_of(run: Run, kind: type[Kind]) -> Kind:
+    """The settings that a run in memory was made with.
+
+    Raises:
+        MemoryFileError: they are not of this kind; a run may be told by hand, or come in a bundle.
+    """
+    try:
+        return kind.model_validate(run.settings)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "settings"
+        raise MemoryFileError(
+            f"The settings of run {run.id} are not such as a run of selfsteer keeps ({where}: "
+            f"{first['msg']}), so it has no page and cannot be resumed."
+        ) from error

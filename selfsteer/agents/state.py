@@ -43,6 +43,7 @@ class LoopState(TypedDict, total=False):
         failures: `Failure`s of the best of them.
         history: `RoundSummary` of every round.
         decision: the last `Decision`.
+        measured: the `CandidateResult` that a decision to confirm rests on; None for any other.
         shortage: why the search does not go on, in words: which limit of the budget is reached,
             that the controller gave no answer, or that rounds bring nothing; None while it does.
         recalled: the `Recollection` that is being tried; None otherwise.
@@ -80,6 +81,7 @@ class LoopState(TypedDict, total=False):
     failures: list[dict[str, Any]]
     history: list[dict[str, Any]]
     decision: dict[str, Any]
+    measured: dict[str, Any] | None
     shortage: str | None
     recalled: dict[str, Any] | None
     replaces: int

@@ -16,7 +16,10 @@ from selfsteer.steering.operators import OPERATORS
 Text = Annotated[str, Field(min_length=1, max_length=2_000)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 TRIALS = 84  # candidates of a search
+MIN_PAIRS = 8  # confirmed ones, below which a round has no data
 LONGEST_REASON = 2_000  # characters
+LONGEST_INSTRUCTION = 2_100  # characters: the longest goal, and words around it
+MOST_SAMPLES = 4_096  # completions for each side of a contrast
 
 
 class Record(BaseModel):
@@ -89,13 +92,18 @@ class ContrastiveSpec(Record):
         reason: why this contrast.
     """
 
-    positive: tuple[Text, ...] = ()
-    negative: tuple[Annotated[str, Field(max_length=2_000)], ...] = ("",)
+    positive: tuple[Annotated[str, Field(min_length=1, max_length=LONGEST_INSTRUCTION)], ...] = ()
+    negative: tuple[Annotated[str, Field(max_length=LONGEST_INSTRUCTION)], ...] = ("",)
     dataset: ContrastiveDataset | None = None
-    samples: int = Field(default=96, ge=8, le=4_096)
+    samples: int = Field(default=96, ge=8, le=MOST_SAMPLES)
     questions: tuple[Question, ...] = Field(default=(), max_length=400)
     rubric: str = Field(default="", max_length=4_000)
     reason: str = Field(default="", max_length=LONGEST_REASON)
+
+
+def more_samples(first: int, failed: int) -> int:
+    """Completions for each side after rounds that failed: twice as many for each, to the limit."""
+    return min(first << failed, MOST_SAMPLES)
 
 
 # What `Edit.describe` says of every edit.

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from langgraph.runtime import RunControl
 
-from selfsteer.agents.budget import Budget
+from selfsteer.agents import evolve
+from selfsteer.agents.budget import Budget, CannotGoOn
 from selfsteer.agents.evolve import evolve_goal, resume_evolution
+from selfsteer.agents.evolving.context import EvolveContext
+from selfsteer.agents.evolving.last_looks import Champions, compare
 from selfsteer.agents.evolving.settings import evaluations
 from selfsteer.agents.loop import run_goal
+from selfsteer.agents.types import Goal, Sample, Verdict
 from selfsteer.errors import ControllerError, MemoryFileError, PopulationError, VectorError
 from selfsteer.memory.check import check
 from selfsteer.memory.collect import collect
@@ -212,6 +217,84 @@ def test_no_budget_is_passed(
     assert run.verdict is not None
     assert "the budget of" in str(run.verdict["reason"])
     assert ("vector_id" in run.verdict) == bool(generations)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds by which the clock is put forward."""
+    forward, monotonic = [0.0], time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + forward[0])
+    return forward
+
+
+def slow(clock: list[float], split: str) -> Callable[[Any], float]:
+    """A judge that takes a minute for each reply to the probes of a split."""
+    probes = texts(getattr(deal_few(3), split))
+
+    def score(sample: Any) -> float:
+        clock[0] += 60.0 * (sample.prompt in probes)
+        return first_half(sample.reply)
+
+    return score
+
+
+def minutes(memory: Memory, run: Run) -> float:
+    """As the verdict tells them."""
+    told = next(e for e in memory.runs.events(run.id) if e.kind == "verdict")
+    spent: Any = told.payload["spent"]
+    return float(spent["minutes"])
+
+
+def test_the_last_look_takes_its_minutes(
+    talker: Student, memory: Memory, clock: list[float]
+) -> None:
+    wanted = evolving(found(talker, memory), budget=Budget(minutes=5))
+    judge = Scripted(score=slow(clock, "confirmation"))
+    run = evolve_goal(talker, judge, memory, wanted)
+    assert run.status == "accepted"
+    [last] = memory.runs.candidates(run.id, "confirmation")
+    assert minutes(memory, run) >= last.n > 5
+    # So there is no room for the report, which would come on top.
+    assert kinds(memory, run)[-1] == "report_left_out"
+    assert memory.runs.candidates(run.id, "report") == []
+
+
+def test_the_report_takes_its_minutes(
+    talker: Student, memory: Memory, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spent: list[float] = []
+
+    def measured(context: EvolveContext, champions: Champions) -> None:
+        compare(context, champions)
+        spent.append(context.spent.minutes)
+
+    monkeypatch.setattr(evolve, "compare", measured)
+    judge = Scripted(score=slow(clock, "report"))
+    run = evolve_goal(talker, judge, memory, evolving(found(talker, memory)))
+    steered = [row for row in memory.runs.candidates(run.id, "report") if row.arm == "steered"]
+    assert spent[0] - minutes(memory, run) >= sum(row.n for row in steered) > 0
+
+
+@pytest.mark.parametrize(("last", "looks"), [("started", 1), ("generation", 3), ("finalists", 1)])
+def test_looks_that_fail_take_their_minutes(
+    talker: Student, memory: Memory, clock: list[float], last: str, looks: int
+) -> None:
+    """The founding generation; the next one and all that comes after it; the confirmation."""
+    failed: list[str] = []
+
+    class Silent(Scripted):
+        def judge(self, goal: Goal, samples: Sequence[Sample]) -> list[Verdict]:
+            [run] = memory.runs.all()
+            if kinds(memory, run)[-1] == last:
+                clock[0] += 3600
+                failed.append(last)
+                raise CannotGoOn("the controller gave no answer")
+            return super().judge(goal, samples)
+
+    wanted = evolving(found(talker, memory), budget=Budget(minutes=1000))
+    run = evolve_goal(talker, Silent(), memory, wanted)
+    assert len(failed) == looks
+    assert 60 * looks <= minutes(memory, run) < 60 * looks + 5
 
 
 def test_a_goal_that_is_not_reached_is_rejected_and_reported(

@@ -11,6 +11,7 @@ from selfsteer.agents.briefing import describe_history
 from selfsteer.agents.llm_controller import JUDGED_AT_ONCE, LlmController
 from selfsteer.agents.models.chat_model import Ask
 from selfsteer.agents.types import (
+    MOST_SAMPLES,
     TRIALS,
     CandidateResult,
     Failure,
@@ -149,6 +150,7 @@ def test_later_rounds_see_what_failed_and_sample_more() -> None:
     large, calls = controller(script)
     later, first = large.propose(GOAL, (ROUND,)), large.propose(GOAL, ())
     assert later.samples == 2 * first.samples
+    assert large.propose(GOAL, (ROUND,) * 9).samples == MOST_SAMPLES
     assert (len(first.questions), later.questions) == (48, ())
     step, _, ask = calls.asked[0]
     assert step == "propose-1"

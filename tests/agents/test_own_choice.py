@@ -90,6 +90,15 @@ def test_any_student_comes_to_an_open_action(chooser: Student) -> None:
     assert first == choose_action(chooser, GOAL, rules(POOR), [POOR])
 
 
+def test_a_round_that_is_too_long_to_be_told_is_left_to_the_rules() -> None:
+    short = build_student(max_position_embeddings=64)
+    decision = choose_action(short, GOAL, rules(POOR), [POOR])
+    assert decision.action == rules(POOR).action
+    assert decision.reason.startswith(rules(POOR).reason)
+    assert "By the rules, because the student could not choose: " in decision.reason
+    assert "reads 64; shorten it." in decision.reason
+
+
 def test_a_text_is_weighed_by_what_the_task_adds_to_it(chooser: Student) -> None:
     prompt, silence = (Prompt.chat(text, system="Say how.") for text in ("a task", ""))
     options = ["one thing", "another"]

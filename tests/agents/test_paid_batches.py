@@ -31,7 +31,7 @@ class Desk(FakeModel):
         batches: the requests of each batch, by its id.
         marks: the id of each batch, by its mark.
         lost: what to raise, once at each step that is named: "start", "name", when a batch was
-            accepted, and "finish".
+            accepted, "find" and "finish".
         poor: what comes instead of some answers, by the place of the question in `ASKS`.
         looks: how often a batch is looked at in vain.
     """
@@ -57,6 +57,8 @@ class Desk(FakeModel):
         self, mark: str, count: int, since: datetime, between: Callable[[], None] = do_nothing
     ) -> str | None:
         between()
+        if "find" in self.lost:
+            raise self.lost.pop("find")
         found = self.marks.get(mark)
         assert found is None or len(self.batches[found]) == count
         assert abs(since - datetime.now(UTC)) < timedelta(minutes=5)
@@ -158,6 +160,20 @@ def test_a_batch_whose_name_was_lost_is_found_by_its_mark(
     assert {entry.status for entry in entries(memory, run_id)} == {"committed"}
     handed_in = sum(len(requests) for requests in desk.batches.values())
     assert (len(desk.batches), handed_in + len(desk.sent)) == (1, MANY + 1)
+
+
+@pytest.mark.parametrize("on_ambiguous", ["ask", "retry"])
+def test_a_provider_that_cannot_be_asked_for_a_batch_is_asked_again_and_nothing_is_paid_twice(
+    memory: Memory, run_id: str, on_ambiguous: str
+) -> None:
+    desk = Desk(name=CallAmbiguous("It hung up."))
+    for _ in range(2):
+        desk.lost["find"] = CallAmbiguous("It does not say.")
+        with pytest.raises(CallInDoubt, match=f"not say; `selfsteer resume {run_id}` looks"):
+            replies(calls(memory, run_id, desk, on_ambiguous=on_ambiguous))
+    assert replies(calls(memory, run_id, desk, on_ambiguous=on_ambiguous)) == words()
+    assert (len(desk.batches), desk.sent) == (1, [])
+    assert memory.ledger.paid(run_id).calls == MANY
 
 
 def test_a_batch_that_is_not_of_these_calls_is_not_taken(memory: Memory, run_id: str) -> None:

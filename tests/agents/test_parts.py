@@ -12,7 +12,7 @@ from selfsteer.agents import parts
 from selfsteer.agents.parts import divisions, split_of
 from selfsteer.agents.policy import next_action
 from selfsteer.agents.self_controller import SelfController
-from selfsteer.agents.types import Failure, Goal, Sample, Verdict
+from selfsteer.agents.types import Decision, Failure, Goal, Sample, Verdict
 from selfsteer.steering.model import Student
 from tests.agents.test_policy import BAD, summary
 
@@ -55,14 +55,17 @@ def test_every_reading_of_a_longer_sentence_is_offered() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["sound sad", "and", "and so on", "this and", "sandy band"])
+@pytest.mark.parametrize(
+    "text", ["sound sad", "and", "and so on", "this and", "sandy band", "do it again and again"]
+)
 def test_what_is_one_thing_is_not_divided(text: str) -> None:
     assert divisions(text) == []
 
 
 @given(st.lists(st.sampled_from(["and", "gloomy", "a", "tone"]), max_size=8))
-def test_parts_are_never_empty_and_use_the_words_of_the_sentence(words: list[str]) -> None:
+def test_parts_are_two_never_empty_and_use_the_words_of_the_sentence(words: list[str]) -> None:
     for pair in divisions(" ".join(words)):
+        Decision(action="split", parts=pair)
         assert all(part.split() and set(part.split()) <= set(words) for part in pair)
 
 
@@ -83,6 +86,15 @@ def test_a_goal_is_two_where_failures_do_one_of_them(
 def test_the_student_chooses_among_the_readings(talker: Student) -> None:
     readings = divisions("Use a gloomy and formal tone")
     assert parts._likeliest(talker, GOAL, readings) in readings
+
+
+@pytest.mark.parametrize("text", ["Sound gloomy and gloomy", "Sound more and more gloomy"])
+def test_self_comes_to_a_decision_on_what_is_said_twice(
+    talker: Student, judged: list[tuple[str, str]], text: str
+) -> None:
+    failed = summary(BAD).model_copy(update={"failures": missed(0.1)})
+    decision = SelfController(talker).reflect(Goal(text=text), [failed, failed])
+    assert decision.action in ("split", "give_up")
 
 
 def test_self_splits_once_before_it_gives_up(

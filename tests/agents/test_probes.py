@@ -105,6 +105,21 @@ def test_topics_and_lengths_are_spread_over_the_splits() -> None:
     assert max(lengths) - min(lengths) <= 30
 
 
+def test_the_first_probes_of_a_split_are_no_first_topics() -> None:
+    """A search asks the first few of a split; topics and lengths of all of it come up there."""
+    questions = [
+        Question(topic=f"topic {t}", text=f"{t}{i}" + "x" * (10 * i))
+        for t in range(8)
+        for i in range(10)
+    ]
+    for seed in range(5):
+        dealt = deal_questions(questions, seed)
+        for name in set(NAMES) - {"recall"}:
+            first = [prompt.messages[-1].content[0] for prompt in getattr(dealt, name)[:8]]
+            assert len(set(first)) >= 4
+            assert first != sorted(first)
+
+
 def test_few_questions_are_joined_by_bundled_ones() -> None:
     dealt = deal_questions([Question(topic="t", text=f"Question {i}?") for i in range(8)], seed=0)
     for name in set(NAMES) - {"recall"}:

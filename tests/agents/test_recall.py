@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from selfsteer.agents.budget import Budget
+from selfsteer.agents.asking import NoAnswer
+from selfsteer.agents.budget import Budget, CannotGoOn, OutOfBudget
 from selfsteer.agents.loop import resume_run, run_goal
 from selfsteer.agents.search import SearchController
 from selfsteer.agents.types import CandidateSpec, Goal, Sample, Verdict
@@ -146,6 +148,23 @@ def test_without_room_for_a_look_a_run_ends_and_says_so(talker: Student, memory:
     assert poor.verdict is not None
     assert "budget" in poor.verdict["reason"]
     assert kinds(memory, poor) == ["started", "recalled", "verdict"]
+
+
+@pytest.mark.parametrize("cannot", [OutOfBudget, NoAnswer])
+def test_a_search_that_cannot_begin_does_not_answer_with_the_plan_that_failed(
+    talker: Student, memory: Memory, cannot: type[CannotGoOn]
+) -> None:
+    class Silent(Scripted):
+        def propose(self, *_: Any) -> Any:
+            raise cannot("there is nothing left")
+
+    run_goal(talker, Scripted(), memory, settings())
+    run = run_goal(talker, Silent(), memory, settings(thresholds=IMPOSSIBLE))
+    assert kinds(memory, run) == ["started", "recalled", "confirmed", "ran_out", "verdict"]
+    assert run.verdict == {
+        "status": "rejected",
+        "reason": "Stopped because there is nothing left.",
+    }
 
 
 def test_what_failed_is_not_recalled(talker: Student, memory: Memory) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from selfsteer.agents.loop import run_goal
 from selfsteer.agents.search import SearchController
-from selfsteer.agents.types import Goal, Sample
+from selfsteer.agents.types import MOST_SAMPLES, Goal, Sample
 from selfsteer.errors import ControllerError
 from selfsteer.memory.store import Memory
 from selfsteer.steering.datasets import ContrastiveDataset, ContrastivePair
@@ -29,6 +29,7 @@ def test_without_a_dataset_it_samples_under_the_goals_own_words(talker: Student)
     assert (first.positive, first.negative) == ((GOAL.text,), ("",))
     assert first.dataset is None
     assert second.samples == 2 * first.samples
+    assert controller.propose(GOAL, [summary(BAD)] * 9).samples == MOST_SAMPLES
     assert not controller.confirms_pairs()
 
 

@@ -92,6 +92,7 @@ def test_a_widened_search_has_every_layer_and_more_strengths() -> None:
     both = search_space(EVIDENCE, [], operators=("add", "ablate"))
     space = search_space(EVIDENCE, [searched("widen", BAD, space=both)])
     assert space.layers == (0, 1, 2, 3)
+    assert space.reason.startswith("All layers, ")
     assert space.sites == ("reply", "start")
     assert space.operators == ("add", "ablate")
     assert space.low < FIRST.low
@@ -110,7 +111,9 @@ def test_what_was_narrowed_is_widened_beyond_all_that_was_searched() -> None:
 
 def test_a_widened_search_of_a_deep_student_still_leaves_out_the_end() -> None:
     deep = evidence(*[0.9] * 10, *[0.5] * 20)
-    assert search_space(deep, [searched("widen", BAD)]).layers == tuple(range(24))
+    space = search_space(deep, [searched("widen", BAD)])
+    assert space.layers == tuple(range(24))
+    assert space.reason.startswith("24 of 30 layers, ")
 
 
 @pytest.mark.parametrize("action", ["revise_data", "other_method", "give_up"])

@@ -12,8 +12,8 @@ from selfsteer.agents.loop import run_goal
 from selfsteer.agents.own_words import Written
 from selfsteer.agents.policy import next_action
 from selfsteer.agents.search_spaces import search_space
-from selfsteer.agents.self_controller import SelfController
-from selfsteer.agents.types import Decision, Goal, Sample
+from selfsteer.agents.self_controller import VARIANTS, SelfController
+from selfsteer.agents.types import MOST_SAMPLES, Decision, Goal, Sample
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
 from tests.agents.doubles import build_talker, settings
@@ -48,6 +48,22 @@ def test_after_a_failure_it_samples_more_against_the_opposite(controller: SelfCo
 def test_a_goal_that_ends_as_a_sentence_keeps_its_end(controller: SelfController) -> None:
     for text in ("Sound grumpy!", "Sound grumpy."):
         assert text in controller.propose(Goal(text=text), []).positive
+
+
+def test_samples_stay_within_the_limit_however_many_rounds_failed(
+    controller: SelfController,
+) -> None:
+    specs = [controller.propose(GOAL, [summary(BAD)] * failed) for failed in range(9)]
+    assert [spec.samples for spec in specs[:4]] == [384, 768, 1536, 3072]
+    assert {spec.samples for spec in specs[4:]} == {MOST_SAMPLES}
+
+
+@pytest.mark.parametrize("end", ["x", "."])
+def test_the_longest_goal_has_every_wording(controller: SelfController, end: str) -> None:
+    text = "x" * 1_999 + end
+    first, later = (controller.propose(Goal(text=text), [summary(BAD)] * n) for n in (0, 1))
+    assert len(first.positive) == len(VARIANTS)
+    assert all(text in wording for wording in (*first.positive, later.negative[1]))
 
 
 def test_it_chooses_and_decides_by_the_policy(controller: SelfController) -> None:

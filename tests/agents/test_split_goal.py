@@ -11,8 +11,9 @@ import pytest
 from selfsteer.agents.budget import Budget
 from selfsteer.agents.loop import resume_run, run_goal
 from selfsteer.agents.nodes.extract import weakest
+from selfsteer.agents.search import SearchController
+from selfsteer.agents.split_controller import SplitController
 from selfsteer.agents.types import CandidateSpec, Decision, Goal, RoundSummary, Sample, Verdict
-from selfsteer.errors import ControllerError
 from selfsteer.memory.check import check
 from selfsteer.memory.records import Run
 from selfsteer.memory.runs import Runs
@@ -203,15 +204,17 @@ def test_a_budget_that_ends_finds_both_vectors_of_the_best(talker: Student, memo
     assert run.verdict["further"] == turn.details.get("vectors", [turn.vector_id])[1:]  # type: ignore[index]
 
 
-def test_a_judge_that_learns_from_pairs_cannot_judge_a_split_goal(
+def test_a_split_that_its_judge_cannot_follow_ends_the_run_with_the_reason(
     talker: Student, memory: Memory
 ) -> None:
-    class Learning(Splitting):
-        def confirms_pairs(self) -> bool:
-            return False
-
-    with pytest.raises(ControllerError, match="no pairs are of the whole goal"):
-        run_goal(talker, Learning(), memory, settings())
+    controller = SplitController(Splitting(), {"judge": SearchController(talker)})
+    run = run_goal(talker, controller, memory, settings())
+    assert run.status == "rejected"
+    [turn] = memory.runs.rounds(run.id)
+    assert turn.decision == "give_up"
+    assert "no pairs are of the whole goal" in turn.reason
+    assert turn.reason.endswith("wanted split: two things")
+    assert run.verdict == {"status": "rejected", "reason": turn.reason}
 
 
 def test_the_weaker_part_speaks_for_a_layer() -> None:

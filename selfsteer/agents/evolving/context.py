@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from selfsteer.agents.budget import OutOfBudget, Spent
+from selfsteer.agents.budget import CannotGoOn, OutOfBudget, Spent
 from selfsteer.agents.context import Context
 from selfsteer.agents.evolving.genomes import Genome, World
 from selfsteer.agents.evolving.selection import Individual
@@ -50,6 +52,18 @@ class EvolveContext(Context):
 
     def prepare_judge(self, dataset_id: str | None) -> None:
         """The judge learns once, before the first generation: one scale for all of them."""
+
+    @contextmanager
+    def on_account(self) -> Iterator[None]:
+        """Count the minutes of a block, however it ends, and what was spent where a search ends."""
+        began = time.monotonic()
+        try:
+            yield
+        except CannotGoOn as error:
+            self.spent = self.spent.plus(**error.spent)
+            raise
+        finally:
+            self.spent = self.spent.plus(minutes=(time.monotonic() - began) / 60)
 
     def probes_of(self, generation: int) -> Sequence[Prompt]:
         """The development probes of a generation.

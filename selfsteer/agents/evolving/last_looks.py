@@ -55,8 +55,7 @@ def finalists(context: EvolveContext, generations: Sequence[Groups]) -> Champion
                 context.probes.development,
                 context.settings.effort.finalist_samples,
             )
-        except CannotGoOn as error:
-            context.spent = context.spent.plus(**error.spent)
+        except CannotGoOn:
             return {name: best[0].individual for name, best in seen.items()}
         found = on_record(context, "finalists", number)
     chosen = {name: members(found[name], thresholds)[0].individual for name in GROUP_NAMES}
@@ -85,9 +84,9 @@ def compare(context: EvolveContext, champions: Champions) -> None:
         return
     try:
         afford({"spent": context.spent.model_dump()}, context, 1, each=replies)
-        _open(context, champions)
+        with context.on_account():
+            _open(context, champions)
     except CannotGoOn as error:
-        context.spent = context.spent.plus(**error.spent)
         reason = f"The report probes stay closed because {error}."
         context.emit("report_left_out", "report_left_out", {"reason": reason})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Literal
 
@@ -37,28 +36,28 @@ def look(
         asked: the individuals, each with the name of its group.
 
     Raises:
-        CannotGoOn: the controller's limits end it; the replies are on the account.
+        CannotGoOn: the controller's limits end it; what it took is on the account.
     """
-    began = time.monotonic()
     site = context.world.site
-    plans = [plan_of([context.vector(one.vector)], one.spec(site)) for _, one in asked]
-    samples = sample(
-        context.student,
-        plans,
-        prompts,
-        samples_per_prompt=samples_per_prompt,
-        temperature=context.settings.temperature,
-        max_new_tokens=context.settings.max_new_tokens,
-        seed=context.seed("evolve", stage, number),
-        instructed=context.instructed,
-    )
-    cost = samples_cost(samples)
-    with keeping_account(cost):
-        scores = score(context.student, plans, samples, context.judge, seed=context.settings.seed)
-    replies = context.memory.put_generations(samples.to_rows())
-    context.spent = context.spent.plus(
-        candidates=len(plans), minutes=(time.monotonic() - began) / 60, **cost
-    )
+    with context.on_account():
+        plans = [plan_of([context.vector(one.vector)], one.spec(site)) for _, one in asked]
+        samples = sample(
+            context.student,
+            plans,
+            prompts,
+            samples_per_prompt=samples_per_prompt,
+            temperature=context.settings.temperature,
+            max_new_tokens=context.settings.max_new_tokens,
+            seed=context.seed("evolve", stage, number),
+            instructed=context.instructed,
+        )
+        cost = samples_cost(samples)
+        with keeping_account(cost):
+            scores = score(
+                context.student, plans, samples, context.judge, seed=context.settings.seed
+            )
+        replies = context.memory.put_generations(samples.to_rows())
+        context.spent = context.spent.plus(candidates=len(plans), **cost)
     parts = zip(asked, plans, scores, strict=True)
     context.memory.runs.add_candidates(
         [

@@ -155,7 +155,7 @@ class AnthropicModel:
             wait_for_end(self._looking, self._endpoint, batch_id, self._poll_seconds, between)
             return results_text(self._looking, self._endpoint, batch_id)
 
-        return look_for(self._looking, mark, count, since, results)
+        return look_for(self._looking, self._endpoint, mark, count, since, results)
 
     def _stream(self, arguments: Any) -> str | None:
         """The body of a streamed answer; None where the stream ends before its message."""

@@ -157,6 +157,9 @@ class BatchModel(ChatModel, Protocol):
             between: as in `finish_batch`.
 
         Returns:
-            None where there is none, or where the provider does not say.
+            None where there is none, or where the provider lists none.
+
+        Raises:
+            CallAmbiguous: the provider cannot be asked now.
         """
         ...

@@ -11,7 +11,7 @@ from selfsteer.agents.approval import Answer, Asked, answer_to
 from selfsteer.agents.context import Context
 from selfsteer.agents.state import LoopState, occasion
 from selfsteer.agents.steps import Recollection, alike, recollection, shared
-from selfsteer.agents.types import CandidateResult, Decision, RoundSummary
+from selfsteer.agents.types import LONGEST_REASON, CandidateResult, Decision
 
 
 def approve_data(state: LoopState, context: Context) -> LoopState:
@@ -47,12 +47,12 @@ def approve_plan(state: LoopState, context: Context) -> LoopState:
 
 def _chosen(state: LoopState) -> Asked:
     """The question about the plan of the search."""
-    decision = Decision.model_validate(state["decision"])
+    decision, measured = Decision.model_validate(state["decision"]), state.get("measured")
     return Asked(
         occasion="plan/chosen",
         what="plan",
         candidate=decision.candidate,
-        measured=_measured(state, decision),
+        measured=None if measured is None else CandidateResult.model_validate(measured),
         vectors=state["vector_ids"],
         reason=decision.reason,
     )
@@ -85,13 +85,6 @@ def _wait(asked: Asked, context: Context) -> Answer:
 
 
 def _refused(answer: Answer, asked: Asked) -> LoopState:
-    reason = f"The {asked.what} was refused: {answer.reason}"
+    reason = f"The {asked.what} was refused: {answer.reason}"[:LONGEST_REASON]
     decision = Decision(action="give_up", reason=reason).model_dump(mode="json")
     return {"refused": True, "decision": decision, "verdict": {}, "part": None}
-
-
-def _measured(state: LoopState, decision: Decision) -> CandidateResult | None:
-    """What a round measured of the plan that it chose."""
-    bests = (RoundSummary.model_validate(row).best for row in state["history"])
-    chosen = decision.candidate
-    return next((best for best in bests if best is not None and best.spec() == chosen), None)

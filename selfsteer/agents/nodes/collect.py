@@ -14,12 +14,11 @@ from selfsteer.agents.budget import keeping_account
 from selfsteer.agents.context import Context, last_user_turn
 from selfsteer.agents.room import afford, confirmation_replies
 from selfsteer.agents.state import LoopState, occasion
-from selfsteer.agents.types import ContrastiveSpec, Failure, Sample
+from selfsteer.agents.types import MIN_PAIRS, ContrastiveSpec, Failure, Sample
 from selfsteer.steering.datasets import ContrastiveDataset, ContrastivePair
 from selfsteer.steering.generate import Generation, generate
 from selfsteer.steering.prompts import Example, Prompt
 
-MIN_PAIRS = 8
 SHOWN = 4  # of the samples of a side that are turned down
 SIDES = ("positive", "negative")
 

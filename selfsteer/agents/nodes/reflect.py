@@ -21,6 +21,7 @@ AGAIN = (*SAME_VECTORS, "other_method")
 # once, and then it is another search.
 GOING_ON = (*AGAIN, "revise_data")
 NOTHING_NEW = "two rounds in a row brought nothing better"
+NO_JUDGE = "the judge learns from pairs, and no pairs are of the whole goal once it is split"
 
 
 def reflect(state: LoopState, context: Context) -> LoopState:
@@ -50,8 +51,11 @@ def reflect(state: LoopState, context: Context) -> LoopState:
     decision = context.controller.reflect(context.goal, [*history, summary])
     _check(decision, state, context)
     update: LoopState = {}
-    if decision.action in GOING_ON and fruitless([*history, summary], thresholds):
-        decision, update = _stopped(decision, context), {"shortage": NOTHING_NEW}
+    if decision.action == "split" and not context.controller.confirms_pairs():
+        # Who reflects need not know who judges.
+        decision = _stopped(decision, NO_JUDGE, context)
+    elif decision.action in GOING_ON and fruitless([*history, summary], thresholds):
+        decision, update = _stopped(decision, NOTHING_NEW, context), {"shortage": NOTHING_NEW}
     context.memory.runs.add_round(
         Round(
             run_id=context.run_id,
@@ -69,6 +73,7 @@ def reflect(state: LoopState, context: Context) -> LoopState:
     closed = summary.model_copy(update={"decision": decision})
     update |= {
         "decision": decision.model_dump(mode="json"),
+        "measured": _measured(decision, summary),
         "history": [*state["history"], closed.model_dump(mode="json")],
         "spent": {"rounds": 1},
     }
@@ -88,11 +93,19 @@ def reflect(state: LoopState, context: Context) -> LoopState:
     return update
 
 
-def _stopped(decision: Decision, context: Context) -> Decision:
+def _stopped(decision: Decision, why: str, context: Context) -> Decision:
     """The end of the search, with what the controller would have done."""
     wanted = decision.action.replace("_", " ")
-    told = f"{NOTHING_NEW.capitalize()}; {context.controller.name} wanted {wanted}"
+    told = f"{why.capitalize()}; {context.controller.name} wanted {wanted}"
     return Decision(action="give_up", reason=f"{told}: {decision.reason}"[:LONGEST_REASON])
+
+
+def _measured(decision: Decision, summary: RoundSummary) -> dict[str, Any] | None:
+    """What the round found of the candidate that is to be confirmed."""
+    for result in (summary.best, *summary.leading):
+        if result is not None and result.spec() == decision.candidate:
+            return result.model_dump()
+    return None
 
 
 def _looks(state: LoopState) -> list[CandidateResult]:
@@ -112,11 +125,6 @@ def _check(decision: Decision, state: LoopState, context: Context) -> None:
         raise ControllerError(
             f"Controller {name} wants to confirm {'nothing' if chosen is None else chosen.site}; "
             f"this round has vectors for {', '.join(state['vector_ids']) or 'no site'}."
-        )
-    if decision.action == "split" and not context.controller.confirms_pairs():
-        raise ControllerError(
-            f"Controller {name} wants to split the goal, but its judge learns from pairs, and no "
-            "pairs are of the whole goal then; let another one judge, `--role judge=self` say."
         )
     if decision.action in AGAIN and not state["vector_ids"]:
         raise ControllerError(

@@ -23,17 +23,19 @@ def run_out(state: LoopState, context: Context) -> LoopState:
         found.append((best, vectors_at(state, best.site)))
     ready = [pair for pair in found if promising(pair[0], thresholds)]
     reason = f"Stopped because {state['shortage']}."
-    decision, update = Decision(action="give_up", reason=reason), LoopState(part=None)
+    decision = Decision(action="give_up", reason=reason)
+    # The verdict there may be is about a recalled plan that failed before the search.
+    update = LoopState(part=None, measured=None, recalled=None, verdict={})
     if ready:
         best, vectors = max(ready, key=lambda pair: prospect(pair[0], thresholds, n))
         decision = Decision(action="confirm", candidate=best.spec(), reason=reason)
         first, *others = ({best.site: vector_id} for vector_id in vectors)
-        update |= {"vector_ids": first, "further_ids": others}
+        update |= {"vector_ids": first, "further_ids": others, "measured": best.model_dump()}
     if cut:
         _close(state, context, decision, found[-1][0].site)
         update["spent"] = {"rounds": 1}
     context.emit("ran_out", "ran_out", decision.model_dump(mode="json"))
-    return {**update, "decision": decision.model_dump(mode="json"), "recalled": None}
+    return {**update, "decision": decision.model_dump(mode="json")}
 
 
 def _closed(state: LoopState, context: Context) -> list[tuple[CandidateResult, list[str]]]:

@@ -73,15 +73,15 @@ def _over(student: Student, messages: Sequence[Message], room: int | None) -> bo
 
 
 def conversation(history: History) -> tuple[Message, ...]:
-    """All that was said up to the last of a user's messages, by both sides, in order."""
+    """All that was said up to the last of a user's messages, by both sides, once each, in order.
+
+    What others said stands before the message that follows it in its session.
+    """
     said: list[Message] = []
-    session: list[Message] = []
+    told: dict[str, int] = {}  # how many messages of each session
     for turn in history.turns:
-        if list(turn.before[: len(session)][-1:]) != session[-1:]:
-            session = []
-        fresh = [*turn.before[len(session) :], Message(role="user", content=turn.words)]
-        session += fresh
-        said += fresh
+        said += [*turn.before[told.get(turn.session, 0) :], _by_user(turn.words)]
+        told[turn.session] = len(turn.before) + 1
     return tuple(said)
 
 

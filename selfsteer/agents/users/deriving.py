@@ -119,7 +119,7 @@ def derivable(memory: Memory, user_id: str, method: str, half_life: float | None
 
 def review_user(
     memory: Memory, student: Student, known: Known, user_id: str
-) -> tuple[UserVector, Verdict] | None:
+) -> tuple[UserVector, Verdict | None] | None:
     """Judge the vector in use on what came since, and retire it if it is not better any more.
 
     To be put in use a vector has to show that it is better (the interval's low end is above zero);
@@ -127,15 +127,15 @@ def review_user(
     come and go by chance.
 
     Returns:
-        the version as it stands now, and the verdict; None where none is in use, too little came
-        since, or its vector was altered on disk: then it is retired and set aside.
+        the version as it stands now, and the verdict; no verdict where its vector was altered on
+        disk: then it is retired and set aside. None where none is in use, or too little came since.
     """
     version = memory.users.current(user_id, student.fingerprint)
     if version is None:
         return None
     if set_aside_if_altered(memory, version.vector_id):
-        memory.users.retire(version.id, version.scores, "its vector was altered on disk")
-        return None
+        reason = "its vector was altered on disk"
+        return memory.users.retire(version.id, version.scores, reason), None
     _, since = told_and_since(memory, version)
     since = since.newest(MOST)
     if judging_measure(since) is None:

@@ -37,7 +37,7 @@ def _turns(observations: Sequence[StoredObservation]) -> Iterable[Turn]:
             continue
         before = said.setdefault(one.session, [])
         if one.role == "user" and one.content.strip():
-            yield Turn(one.content, tuple(before), stored.id)
+            yield Turn(one.content, tuple(before), stored.id, one.session)
         before.append(Message(role=one.role, content=one.content))
 
 

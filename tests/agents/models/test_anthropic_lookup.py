@@ -9,6 +9,7 @@ import pytest
 
 from selfsteer.agents.models.anthropic_batch import named
 from selfsteer.agents.models.anthropic_lookup import SLACK
+from selfsteer.agents.models.errors import CallAmbiguous
 from tests.agents.models.asks import claude
 from tests.loopback import faults, messages
 from tests.loopback.server import Answer, Asked, LoopbackServer, in_turn
@@ -106,19 +107,43 @@ def test_waiting_for_a_batch_to_end_may_be_broken_off() -> None:
     "answer",
     [
         messages.error(404),
-        messages.error(529),
-        faults.HANG_UP,
+        messages.error(405),
+        messages.error(501),
         faults.WEB_PAGE,
         faults.OTHER_JSON,
-        faults.truncated(messages.batch_list([])),
         Answer('{"data": [{"id": "own"}]}'),
         Answer('{"data": [7], "has_more": true}'),
         messages.batch_list([]),
     ],
 )
-def test_a_server_that_does_not_say_has_none(answer: Answer) -> None:
+def test_a_server_without_a_list_and_a_list_without_the_batch_have_none(answer: Answer) -> None:
     found, _ = find(in_turn(answer))
     assert found is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        messages.error(401),
+        messages.error(403),
+        messages.error(429),
+        messages.error(500),
+        messages.error(529),
+        faults.HANG_UP,
+        faults.cut(messages.batch_list([])),
+        faults.truncated(messages.batch_list([])),
+    ],
+)
+def test_a_server_that_cannot_be_asked_now_does_not_say_that_there_is_none(answer: Answer) -> None:
+    with pytest.raises(CallAmbiguous, match="does not say now whether it took a batch"):
+        find(in_turn(answer))
+
+
+def test_nobody_there_does_not_say_that_there_is_none() -> None:
+    with LoopbackServer(in_turn(messages.error(404))) as server:
+        model = claude(server)
+    with pytest.raises(CallAmbiguous, match="does not say now whether it took a batch"):
+        model.find_batch(MARK, 9, NOW)
 
 
 @pytest.mark.parametrize("answer", [messages.error(404), messages.error(500), faults.HANG_UP])
@@ -129,3 +154,23 @@ def test_a_batch_without_results_is_passed_over(answer: Answer) -> None:
         return answer if asked.path.endswith("gone/results") else account(asked)
 
     assert find(script)[0] == "own"
+
+
+@pytest.mark.parametrize("answer", [messages.error(500), messages.error(529), faults.HANG_UP])
+def test_a_batch_that_is_kept_back_may_be_the_one(answer: Answer) -> None:
+    account = Account(("held", MARK, 9, NOW), ("other", OTHER, 9, NOW))
+
+    def script(asked: Asked) -> Answer:
+        return answer if asked.path.endswith("held/results") else account(asked)
+
+    with pytest.raises(CallAmbiguous, match="does not say now whether it took a batch"):
+        find(script)
+
+
+def test_a_batch_whose_results_are_gone_is_none() -> None:
+    account = Account(("gone", MARK, 9, NOW))
+
+    def script(asked: Asked) -> Answer:
+        return messages.error(404) if asked.path.endswith("gone/results") else account(asked)
+
+    assert find(script)[0] is None

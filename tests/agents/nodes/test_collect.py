@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfsteer.agents.context import Context
-from selfsteer.agents.nodes.collect import MIN_PAIRS, _pair, collect
+from selfsteer.agents.nodes.collect import _pair, collect
 from selfsteer.agents.state import LoopState
-from selfsteer.agents.types import ContrastiveSpec
+from selfsteer.agents.types import MIN_PAIRS, ContrastiveSpec
 from selfsteer.memory.records import Round
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student

@@ -42,6 +42,15 @@ def test_messages_without_words_of_the_user_stay_in_the_conversation() -> None:
     assert conversation(History.of_sessions([said])) == tuple(said)
 
 
+def test_sessions_that_go_on_at_once_are_told_once_each() -> None:
+    one = [user("a1"), other("ra1"), user("a2")]
+    two = [user("b1"), other("rb1"), user("b2")]
+    a1, a2, b1, b2 = History.of_sessions([one, two]).turns
+    history = History((a1, b1, a2, b2))
+    assert conversation(history) == (one[0], two[0], *one[1:], *two[1:])
+    assert conversation(History((b1, a2))) == (two[0], *one)
+
+
 def longest(student: Student, context: tuple[Message, ...], judged: History) -> int:
     return max(len(encode_turn(student, [*context, user(t.words)]).ids) for t in judged.turns)
 

@@ -74,7 +74,7 @@ def test_a_vector_that_stops_predicting_is_retired(memory: Memory, put: Put) -> 
     time.sleep(0.002)  # what came since is told by the millisecond
     put("eve", 22, kind="adversarial")
     reviewed = review_user(memory, pocket(), pocket_known(), "eve")
-    assert reviewed is not None
+    assert reviewed is not None and reviewed[1] is not None
     assert reviewed[0].status == "retired"
     assert reviewed[1].gain < 0
     assert memory.users.current("eve", pocket().fingerprint) is None
@@ -273,8 +273,9 @@ def test_a_vector_in_use_that_was_altered_on_disk_is_retired_and_derived_again(
     assert first.status == "in_use"
     alter_blob(memory.path, first.vector_id)
     with Memory.open(memory.path) as again:
-        assert review_user(again, pocket(), pocket_known(), "ann") is None
-        assert again.users.version(first.id).status == "retired"
+        reviewed = review_user(again, pocket(), pocket_known(), "ann")
+        assert reviewed == (again.users.version(first.id), None)
+        assert reviewed[0].status == "retired" and "altered on disk" in reviewed[0].reason
         second = derive_user(again, pocket(), pocket_known(), "ann").version
         assert second.vector_id == first.vector_id
         assert again.get_vector(second.vector_id).id == first.vector_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from selfsteer.agents.users.context import conversation
 from selfsteer.agents.users.histories import history_of
 from selfsteer.memory.store import Memory
 from selfsteer.memory.users import Acceptance, Edit, Message, Observation, Preference, Rating
@@ -31,6 +32,20 @@ def test_turns_know_what_was_said_before_in_their_session(memory: Memory) -> Non
     assert [turn.words for turn in found.turns] == ["one", "two", "three"]
     assert [len(turn.before) for turn in found.turns] == [0, 3, 0]
     assert all(turn.source for turn in found.turns)
+
+
+def test_a_session_that_goes_on_after_another_began_is_told_once(memory: Memory) -> None:
+    def said(session: str, order: int, role: str) -> Observation:
+        content = f"{session}{order}"
+        return Message(session=session, order=order, source="api", role=role, content=content)
+
+    memory.users.add("ann")
+    for session, orders in (("a", (0,)), ("b", (0,)), ("a", (1, 2)), ("b", (1, 2))):
+        memory.users.observe(
+            "ann", [said(session, n, ("user", "assistant")[n % 2]) for n in orders]
+        )
+    told = conversation(history_of(memory.users.observations("ann")))
+    assert [message.content for message in told] == ["a0", "b0", "a1", "a2", "b1", "b2"]
 
 
 def test_edits_and_regenerated_replies_are_choices(memory: Memory) -> None:
