@@ -25,6 +25,7 @@ from selfsteer.agents.controller import Controller
 from selfsteer.agents.loop import run_goal
 from selfsteer.agents.settings import RunSettings
 from selfsteer.app.draining import DRAINED
+from selfsteer.app.hints import command
 from selfsteer.app.inputs import Inputs
 from selfsteer.app.loading import load_student
 from selfsteer.app.lookout import Lookout
@@ -85,7 +86,9 @@ def run_abreast(
         raise typer.Exit(DRAINED if isinstance(stopped, _Terminated) else 130) from None
     except BrokenProcessPool as error:
         _stop(pool, stopping)
-        going_on = ", ".join(f"`selfsteer resume {name}`" for name in _unended(memory, names))
+        going_on = ", ".join(
+            f"`{command(f'resume {name}', memory.path)}`" for name in _unended(memory, names)
+        )
         raise SelfsteerError(
             "A process that a run was in has been killed from outside, perhaps for want of memory; "
             f"go on with {going_on}."

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from selfsteer.agents.steps import steps_of_verdict
 from selfsteer.app.draining import DRAINED
+from selfsteer.app.hints import command
 from selfsteer.app.output import literal, paid_words, plan_lines, print_json, stdout
 from selfsteer.memory.records import Paid, Run
 
@@ -27,8 +29,11 @@ def as_json(ended: Run) -> dict[str, Any]:
     }
 
 
-def conclude(ended: Run, paid: Paid, *, json_: bool) -> None:
+def conclude(ended: Run, paid: Paid, db: Path, *, json_: bool) -> None:
     """Print what a run came to and what it paid for, and set the exit code.
+
+    Args:
+        db: the memory that holds the run.
 
     Raises:
         typer.Exit: with 1, 3 or that of a drained run, wherever the goal is not reached.
@@ -37,7 +42,8 @@ def conclude(ended: Run, paid: Paid, *, json_: bool) -> None:
     if ended.status == "stopped":
         raise typer.Exit(DRAINED)
     if ended.status == "waiting" and not json_:
-        stdout().print(literal(f"waiting for approval; look with: selfsteer approve {ended.id}"))
+        look = command(f"approve {ended.id}", db)
+        stdout().print(literal(f"waiting for approval; look with: {look}"))
     elif json_:
         print_json(
             {
@@ -53,6 +59,7 @@ def conclude(ended: Run, paid: Paid, *, json_: bool) -> None:
             console.print(literal(line))
         if paid.calls:
             console.print(literal(f"paid: {paid_words(paid)}"))
-        console.print(literal(f"{ended.seconds:.1f} s; for a page: selfsteer report {ended.id}"))
+        page = command(f"report {ended.id}", db)
+        console.print(literal(f"{ended.seconds:.1f} s; for a page: {page}"))
     if ended.status != "accepted":
         raise typer.Exit(WAITING if ended.status == "waiting" else 1)

@@ -21,6 +21,9 @@ def open_for_files(db: Path | None) -> Memory:
         return open_memory(db)
     except MemoryFileError as error:
         stderr().print(
-            literal(f"warning: the file is not put on record, so `user forget` misses it: {error}")
+            literal(
+                "warning: the file is not put on record, so `user forget` does not know what is in "
+                f"it: {error}"
+            )
         )
         return open_memory(db, read_only=True)

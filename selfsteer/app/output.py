@@ -67,6 +67,12 @@ def figure(value: float | None, digits: int = 2) -> str:
     return DASH if value is None else f"{value:.{digits}f}"
 
 
+def measured(verdict: Mapping[str, Any], name: str) -> float | None:
+    """A figure of a verdict; None where it has none, which only those of the loop always do."""
+    value = verdict.get(name)
+    return value if isinstance(value, int | float) else None
+
+
 def place(site: str, layer: int, operator: str, strength: float) -> str:
     """Where and how a candidate steers, in a few words."""
     return f"{site}, layer {layer}, {operator} {strength:.2f}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,10 +12,10 @@ import typer
 from selfsteer.agents.evolving.settings import EvolveSettings
 from selfsteer.agents.settings import RunSettings
 from selfsteer.app.evolve_view import EvolutionDisplay
+from selfsteer.app.hints import command
 from selfsteer.app.inputs import Inputs
 from selfsteer.app.output import literal, stderr
 from selfsteer.app.progress import Display
-from selfsteer.app.settings import AppSettings
 from selfsteer.errors import MemoryFileError
 from selfsteer.memory.store import Memory
 
@@ -69,6 +68,5 @@ def _display(settings: RunSettings) -> Display | EvolutionDisplay:
 
 def say_stopped(memory: Memory, run_id: str | None) -> None:
     """Tell how a run that was stopped goes on; None where it had not begun."""
-    place = "" if memory.path == AppSettings().db else f" --db {shlex.quote(str(memory.path))}"
-    hint = "" if run_id is None else f"; go on with: selfsteer resume {run_id}{place}"
+    hint = "" if run_id is None else f"; go on with: {command(f'resume {run_id}', memory.path)}"
     stderr().print(literal(f"stopped{hint}"))

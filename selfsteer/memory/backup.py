@@ -46,7 +46,9 @@ def back_up(memory: Memory, path: Path) -> int:
     """
     with new_file(path) as half:
         copy = Connection(half, read_only=False)
-        # Before the copy is there, so that no kill leaves one that is not on record.
+        # Before the copy is there, so that no kill leaves one that is not on record; what lay there
+        # once is gone, and forgetting whom that was about must not delete the copy.
+        memory.files.drop(path)
         memory.files.note("backup", path)
         try:
             memory.connection.copy_to(copy)

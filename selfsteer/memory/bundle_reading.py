@@ -81,6 +81,10 @@ def _plain_words(path: Path) -> Iterator[None]:
         raise MemoryFileError(
             f"The bundle {path} holds rows that a memory does not take ({error})."
         ) from error
+    except (ValueError, OverflowError) as error:  # no number, no text, or too large a number
+        raise MemoryFileError(
+            f"The bundle {path} holds values that a memory does not take ({error})."
+        ) from error
 
 
 def _check_members(file: zipfile.ZipFile, path: Path) -> None:
@@ -108,7 +112,7 @@ def _check_members(file: zipfile.ZipFile, path: Path) -> None:
 
 def _contents(file: zipfile.ZipFile, path: Path) -> Bundle:
     try:
-        raw = json.loads(file.read(CONTENTS))
+        raw = json.loads(file.read(CONTENTS), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise MemoryFileError(f"{CONTENTS} of the bundle {path} is not JSON.") from error
     version = raw.get("version") if isinstance(raw, dict) else None
@@ -129,6 +133,10 @@ def _contents(file: zipfile.ZipFile, path: Path) -> Bundle:
     if sorted(named) != sorted(file.namelist()):
         raise MemoryFileError(f"The blobs of the bundle {path} are not those that it lists.")
     return bundle
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")
 
 
 def _check_runs(bundle: Bundle, path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from selfsteer.memory.connection import Connection, now
+from selfsteer.memory.records import to_json
 
 FileKind = Literal["backup", "checkpoints", "events", "page", "vector"]
 
@@ -38,10 +40,9 @@ class WrittenFiles:
         run_ids: Sequence[str] = (),
         user_ids: Sequence[str] = (),
     ) -> None:
-        """Put a file on record, before or after it is written; a later file takes its place.
+        """Put a file on record, beside what it is about already.
 
-        Checkpoints of many runs share a file, so there the earlier runs stay on record too. A
-        memory that is opened for reading only keeps no record.
+        A memory that is opened for reading only keeps no record.
 
         Args:
             run_ids, user_ids: what it is about.
@@ -54,17 +55,53 @@ class WrittenFiles:
             *((None, user) for user in user_ids),
         ]
         with self._connection.write() as db:
-            if kind != "checkpoints":
-                db.execute("DELETE FROM written_files WHERE path = ?", [place])
             for run, user in about or [(None, None)]:
                 db.execute(
                     "INSERT INTO written_files (kind, path, run_id, user_id, written) "
-                    "VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    "VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET kind = excluded.kind",
                     [kind, place, run, user, now()],
                 )
 
+    @contextmanager
+    def writing(
+        self,
+        kind: FileKind,
+        paths: Sequence[Path],
+        *,
+        run_ids: Sequence[str] = (),
+        user_ids: Sequence[str] = (),
+    ) -> Iterator[None]:
+        """Keep the record of files that are made in this block, or written over.
+
+        Within it they are about what they were about and what they will be about, since a kill or
+        a failure may leave either; once it ended well, about the latter alone.
+
+        Args:
+            run_ids, user_ids: what they will be about; neither takes them off the record.
+        """
+        if run_ids or user_ids:
+            for path in paths:
+                self.note(kind, path, run_ids=run_ids, user_ids=user_ids)
+        yield
+        if self._connection.read_only:
+            return
+        about = [to_json(list(run_ids)), to_json(list(user_ids))]
+        with self._connection.write() as db:
+            for path in paths:
+                db.execute(
+                    "DELETE FROM written_files WHERE path = ? "
+                    "AND coalesce(run_id, '') NOT IN (SELECT value FROM json_each(?)) "
+                    "AND coalesce(user_id, '') NOT IN (SELECT value FROM json_each(?))",
+                    [str(path.resolve()), *about],
+                )
+
+    def known(self, path: Path) -> bool:
+        """Whether a file is on record."""
+        sql = "SELECT 1 FROM written_files WHERE path = ? LIMIT 1"
+        return bool(self._connection.query(sql, [str(path.resolve())]))
+
     def drop(self, path: Path) -> None:
-        """Take a file off the record that is not there after all."""
+        """Take a file off the record that is not there."""
         if self._connection.read_only:
             return
         with self._connection.write() as db:

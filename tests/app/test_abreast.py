@@ -141,7 +141,7 @@ def test_all_of_them_are_stopped_and_can_go_on(
     printed = capfd.readouterr().err
     assert "Traceback" not in printed
     for run in stopped:
-        assert f"selfsteer resume {run.id}" in printed
+        assert f"selfsteer resume {run.id} --db {memory.path}" in printed
     student = Student.load(folder)
     again = resume_run(stopped[0].id, student, scripted(student), memory)
     assert again.status in ("accepted", "rejected")
@@ -158,6 +158,7 @@ def test_a_process_that_was_killed_is_no_mystery(
     memory: Memory, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Lookout, "look", when("collected", kill_one))
-    with pytest.raises(SelfsteerError, match=r"killed from outside.*selfsteer resume [0-9a-f]{8}"):
+    resume = r"`selfsteer resume [0-9a-f]{8} --db /.*selfsteer.db`"
+    with pytest.raises(SelfsteerError, match=f"killed from outside.*{resume}"):
         begin(memory, inputs)
     assert active_children() == []

@@ -35,6 +35,12 @@ def at_hand(talker: Student, monkeypatch: pytest.MonkeyPatch) -> Student:
         (("run", "x", "--budget-tokens", -5), "--budget-tokens"),
         (("run", "x", "--budget-minutes", 0), "--budget-minutes"),
         (("run", "x", "--budget-minutes", "nan"), "--budget-minutes"),
+        (("run", "x", "--budget-minutes", "inf"), "--budget-minutes: input should be a finite"),
+        (("run", "x", "--budget-money", "inf"), "--budget-money: input should be a finite"),
+        (("memory", "gc", "--hours", "inf"), "--hours must be from 0 to 1000000, not inf"),
+        (("memory", "gc", "--hours", "1e8"), "--hours must be from 0 to 1000000, not 1e+08"),
+        (("memory", "gc", "--hours", "nan"), "--hours must be from 0 to 1000000, not nan"),
+        (("memory", "gc", "--hours", -1), "--hours must be from 0 to 1000000, not -1"),
         (("run", "x", "--steerability", 1.5), "--steerability: input should be less"),
         (("run", "x", "--coherence", 0.5), "--coherence"),
         (("run", "x", "--broken", 2), "--broken"),
@@ -54,12 +60,14 @@ def at_hand(talker: Student, monkeypatch: pytest.MonkeyPatch) -> Student:
         (("runs",), "There is no memory at selfsteer.db"),
         (("vectors",), "There is no memory at selfsteer.db"),
         (("report", "beef"), "There is no memory at selfsteer.db"),
-        (("resume", "beef"), "holds no run beef"),
+        (("resume", "beef"), "There is no memory at selfsteer.db"),
         (("vector", "show", "beef"), "neither a vector file nor the id of a vector"),
         (("vector", "show", "0123456789abcdef"), "There is no memory at selfsteer.db"),
         (("generate", " "), "The prompt is empty"),
         (("generate", "\udcff"), "is not UTF-8"),
         (("generate", "x", "--system", "a\udcff"), "is not UTF-8"),
+        (("chat", "--vectors", "x", "--system", "\udcff"), "system message is not UTF-8"),
+        (("user", "predict", "ann", "--profile", "\udcff"), "--profile is not UTF-8"),
     ],
 )
 def test_mistakes(cli: Cli, options: tuple[object, ...], part: str) -> None:
@@ -71,6 +79,31 @@ def test_mistakes(cli: Cli, options: tuple[object, ...], part: str) -> None:
 
 def test_options_that_do_not_exist_exit_with_2_as_well(cli: Cli) -> None:
     assert cli("run", "x", "--no-such-option").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "x", "--seed", 2**63),
+        ("run", "x", "--seed", -1),
+        ("demo", "--seed", 2**63),
+        ("memory", "search", "x", "--limit", 2**63),
+    ],
+)
+def test_whole_numbers_out_of_range_exit_with_2_before_anything_is_done(
+    cli: Cli, tmp_path: Path, words: tuple[object, ...]
+) -> None:
+    result = cli(*words)
+    assert (result.exit_code, f"Invalid value for '{words[-2]}'" in result.stderr) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [("resume", "beef"), ("approve", "beef"), ("report", "beef")])
+def test_a_run_that_is_looked_for_elsewhere_makes_no_memory(
+    cli: Cli, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    assert "There is no memory" in one_sentence(cli(*command).stderr)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_without_weights(cli: Cli, tmp_path: Path) -> None:

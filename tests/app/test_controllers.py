@@ -9,6 +9,8 @@ import pytest
 
 from selfsteer.agents.budget import Budget, OutOfBudget
 from selfsteer.agents.models import anthropic_model, openai_model, outcomes
+from selfsteer.agents.models.errors import CallAmbiguous
+from selfsteer.agents.paid_calls import CallInDoubt
 from selfsteer.app.controllers import CONTROLLERS, Deciders, Payer, build_controller
 from selfsteer.app.settings import AppSettings
 from selfsteer.errors import ControllerError, SelfsteerError
@@ -126,3 +128,14 @@ def test_the_minutes_of_a_resumed_run_go_on_from_where_it_stopped(memory: Memory
         paid = Payer(memory, run.id, Budget(minutes=minutes), "ask").calls(FakeModel(), price)
         with pytest.raises(OutOfBudget) if limited else contextlib.nullcontext():
             paid.ask("judge", "judge", question())
+
+
+def test_what_is_told_of_a_call_in_doubt_names_the_memory_in_use(memory: Memory) -> None:
+    run = memory.runs.start(
+        "goal", student="s", fingerprint="f", controller="paid", seed=0, settings={}
+    )
+    paid = Payer(memory, run.id, Budget(), "ask").calls(FakeModel(CallAmbiguous("Cut.")), price)
+    with pytest.raises(
+        CallInDoubt, match=f"`selfsteer resume {run.id} --db {memory.path} --on-ambiguous retry`"
+    ):
+        paid.ask("judge", "judge", question())

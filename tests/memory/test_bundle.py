@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -334,6 +335,20 @@ def test_no_contents_at_all(other: Memory, file: Path) -> None:
     assert "not JSON" in refusal(other, file)
 
 
+def test_a_number_that_no_memory_keeps(
+    memory: Memory, other: Memory, live: Callable[..., Run], file: Path
+) -> None:
+    live()
+    write_bundle(memory, file)
+
+    def spoil(name: str, data: bytes) -> bytes:
+        return data.replace(b'"settings":{', b'"settings":{"x":1e999,')
+
+    bad = file.with_name("bad.zip")
+    rezip(file, bad, spoil)
+    assert "does not take" in refusal(other, bad)
+
+
 def test_a_blob_that_is_not_listed(other: Memory, file: Path) -> None:
     of_contents(file, EMPTY, **{f"blobs/{'0' * 16}.bin": b"x"})
     assert "not those that it lists" in refusal(other, file)
@@ -369,6 +384,10 @@ def test_bytes_that_are_not_what_they_are_called(
         (lambda one: one["ledger"][0].update(request="another"), "not what its name says"),
         (lambda one: one["rounds"][0].update(vector_id="0" * 16), "does not take"),
         (lambda one: one["run"].update(verdict_stored=None), "does not take"),
+        (lambda one: one["run"].update(seed=2**63), "does not take"),
+        (lambda one: one["run"].update(goal="\ud800"), "'utf-8' codec"),
+        (lambda one: one["run"].update(settings={"x": math.nan}), "not JSON"),
+        (lambda one: one["run"].update(settings={"x": -math.inf}), "not JSON"),
     ],
 )
 def test_rows_that_do_not_belong(

@@ -38,13 +38,47 @@ def test_checkpoints_are_shared_and_other_files_are_written_over(
     runs = [start_run(memory), start_run(memory)]
     for run in runs:
         memory.files.note("checkpoints", path.with_name("c"), run_ids=[run.id])
-        memory.files.note("page", path.with_name("p"), run_ids=[run.id])
+        with memory.files.writing("page", [path.with_name("p")], run_ids=[run.id]):
+            pass
     told = [(file.kind, file.run_id) for file in memory.files.all()]
     assert told == [
         ("checkpoints", runs[0].id),
         ("checkpoints", runs[1].id),
         ("page", runs[1].id),
     ]
+
+
+def test_a_file_that_is_written_over_is_about_both_until_it_is(memory: Memory, path: Path) -> None:
+    for name in ("anna", "bert"):
+        memory.users.add(name)
+    page, other = path.with_name("p"), path.with_name("q")
+
+    def about() -> list[tuple[str, str | None]]:
+        return [(file.path.name, file.user_id) for file in memory.files.all()]
+
+    with memory.files.writing("page", [page, other], user_ids=["anna"]):
+        assert about() == [("p", "anna"), ("q", "anna")]
+    with (
+        pytest.raises(KeyboardInterrupt),
+        memory.files.writing("vector", [page], user_ids=["bert"]),
+    ):
+        raise KeyboardInterrupt
+    assert about() == [("p", "anna"), ("q", "anna"), ("p", "bert")]
+    with memory.files.writing("page", [page], user_ids=["bert"]):
+        pass
+    assert about() == [("q", "anna"), ("p", "bert")]
+    assert {file.kind for file in memory.files.all()} == {"page"}
+    with memory.files.writing("vector", [page]):
+        assert memory.files.known(page)
+    assert about() == [("q", "anna")] and not memory.files.known(page)
+
+
+def test_a_new_backup_is_not_what_lay_there_before(memory: Memory, path: Path) -> None:
+    memory.users.add("anna")
+    copy = path.with_name("copy.db")
+    memory.files.note("vector", copy, user_ids=["anna"])
+    back_up(memory, copy)
+    assert [(file.kind, file.user_id) for file in memory.files.all()] == [("backup", None)]
 
 
 def test_events_and_backups_are_on_record(memory: Memory, path: Path, run: Run) -> None:
@@ -71,4 +105,6 @@ def test_a_backup_that_failed_is_not(
 def test_a_memory_that_is_read_only_keeps_no_record(memory: Memory, path: Path) -> None:
     with Memory.open(path, read_only=True) as opened:
         back_up(opened, path.with_name("copy.db"))
+        with opened.files.writing("page", [path.with_name("p")]):
+            pass
     assert memory.files.all() == []

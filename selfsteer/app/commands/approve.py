@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfsteer.app import options
+from selfsteer.app.hints import command
 from selfsteer.app.loading import open_memory
 from selfsteer.app.output import (
     explain,
@@ -50,13 +51,13 @@ def approve(
     with open_memory(db, read_only=not accept and edit is None and refuse is None) as memory:
         asked = approval.question_of(memory, run_id)
         if accept:
-            _conclude(run_id, approval.accept(memory, run_id), json_=json_)
+            _conclude(memory, run_id, approval.accept(memory, run_id), json_=json_)
         elif edit is not None:
-            _conclude(run_id, _edit(memory, run_id, asked, edit), json_=json_)
+            _conclude(memory, run_id, _edit(memory, run_id, asked, edit), json_=json_)
         elif refuse is not None:
             if not refuse.strip():
                 raise SelfsteerError("--refuse needs a reason; the run's verdict will say it.")
-            _conclude(run_id, approval.refuse(memory, run_id, refuse), json_=json_)
+            _conclude(memory, run_id, approval.refuse(memory, run_id, refuse), json_=json_)
         elif json_:
             print_json({"run": run_id, **_content(memory, asked)})
         else:
@@ -134,8 +135,9 @@ def _show_pairs(memory: Memory, dataset_id: str) -> None:
         stdout().print(f"… and {len(pairs) - _PAIRS_SHOWN} more; --json shows all")
 
 
-def _conclude(run_id: str, answer: Answer, *, json_: bool) -> None:
+def _conclude(memory: Memory, run_id: str, answer: Answer, *, json_: bool) -> None:
     if json_:
         print_json({"run": run_id, **answer.model_dump(mode="json", exclude_none=True)})
     else:
-        stdout().print(literal(f"{answer.answer}; go on with: selfsteer resume {run_id}"))
+        resume = command(f"resume {run_id}", memory.path)
+        stdout().print(literal(f"{answer.answer}; go on with: {resume}"))

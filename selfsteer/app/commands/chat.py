@@ -13,7 +13,7 @@ import typer
 from selfsteer.app import options
 from selfsteer.app.edits import steering_edit
 from selfsteer.app.loading import load_student
-from selfsteer.app.output import literal, stderr, stdout
+from selfsteer.app.output import is_text, literal, stderr, stdout
 from selfsteer.app.parsing import parse_strengths
 from selfsteer.errors import ControllerError, SelfsteerError
 
@@ -82,6 +82,8 @@ def chat(
     ] = False,
 ) -> None:
     """Talk with a student, line by line; a line that begins with / steers (try /help)."""
+    if not is_text(system or ""):
+        raise SelfsteerError("The system message is not UTF-8; write it in UTF-8.")
     bounds = None if strengths is None else parse_strengths(strengths)
     decider = _chooser(chooser) if self_steer else None
     if vectors is None and (user is None or self_steer):

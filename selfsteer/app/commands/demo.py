@@ -18,7 +18,9 @@ BARS = Path("build/bars/demo.json")
 
 
 def demo(
-    seed: Annotated[int, typer.Option(help="Draws the goals and their wording.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=options.MOST_SEED, help="Draws the goals and their wording.")
+    ] = 0,
     student: Annotated[str, typer.Option(help="A student of Pocket's world.")] = "pocket",
     db: Annotated[
         Path | None,

@@ -13,6 +13,7 @@ from selfsteer.app.controllers import Deciders, check_deciders
 from selfsteer.app.loading import load_student, load_vector, open_memory
 from selfsteer.app.output import explain, literal, paid_words, place, print_json, stdout
 from selfsteer.app.parsing import parse_strengths
+from selfsteer.app.report.writing import check_place
 from selfsteer.app.settings import AppSettings
 from selfsteer.errors import SelfsteerError
 
@@ -109,6 +110,8 @@ def evolve(
         timeout=defaults.timeout if timeout is None else timeout,
     )
     check_deciders(who)
+    if out is not None:
+        check_place(out)
     limits = {
         "candidates": budget_candidates,
         "minutes": budget_minutes,
@@ -181,7 +184,6 @@ def conclude_evolution(memory: Memory, ended: Run, out: Path | None, *, json_: b
     paid = memory.ledger.paid(ended.id)
     reported = memory.runs.candidates(ended.id, "report")
     path = out or Path(f"selfsteer-report-{ended.id}.html")
-    write_report(memory, ended.id, path)
     if json_:
         told = {event.kind: event.payload for event in events}
         print_json(
@@ -207,6 +209,8 @@ def conclude_evolution(memory: Memory, ended: Run, out: Path | None, *, json_: b
         if paid.calls:
             console.print(literal(f"paid: {paid_words(paid)}"))
         console.print(literal(f"{ended.seconds:.1f} s; {path}"))
+    # Last, because the results are worth more than the page.
+    write_report(memory, ended.id, path)
     if ended.status != "accepted":
         raise typer.Exit(1)
 

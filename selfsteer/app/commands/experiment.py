@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +12,7 @@ from selfsteer.app import options
 from selfsteer.app.arms_view import Shown, arms_table, interval
 from selfsteer.app.loading import load_student
 from selfsteer.app.output import figure, print_json, stdout, table
+from selfsteer.app.report.writing import check_place, write_file
 from selfsteer.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ Out = Annotated[
         show_default=False,
     ),
 ]
+_BARS = "bars/user-vectors.json"
 _MISSED = 1  # exit code when a bar is missed
 
 
@@ -50,20 +51,15 @@ def user_vectors(
     """
     from selfsteer.app.report.study_page import write_study_page
     from selfsteer.app.stage_progress import StageProgress
-    from selfsteer.scenarios.bars import write_bars
     from selfsteer.scenarios.experiments.user_vectors.bars import study_bars
     from selfsteer.scenarios.experiments.user_vectors.study import run_study
 
-    _check(out)
+    _check(out, "user-vectors.json", "user-vectors.html", _BARS)
     subject = load_student(student, device, dtype)
     with StageProgress() as report:
         study = run_study(subject, users=users, population=population, seed=seed, report=report)
     bars = study_bars(study)
     told = {"bars": [bar.as_json() for bar in bars], **study.as_json()}
-    if out is not None:
-        _write(told, out / "user-vectors.json")
-        write_bars("user-vectors", bars, out / "bars")
-        write_study_page(study, bars, out / "user-vectors.html")
     if json_:
         print_json(told)
     else:
@@ -72,6 +68,10 @@ def user_vectors(
         for bar in bars:
             listing.add_row(*bar.cells())
         stdout().print(listing)
+    if out is not None:
+        _write(told, out / "user-vectors.json")
+        _write(told["bars"], out / _BARS)
+        write_study_page(study, bars, out / "user-vectors.html")
     if not all(bar.met for bar in bars):
         raise typer.Exit(_MISSED)
 
@@ -100,7 +100,7 @@ def spread(
     from selfsteer.app.stage_progress import StageProgress
     from selfsteer.scenarios.experiments.spread import run_spread
 
-    _check(out)
+    _check(out, "spread.json", "spread.html")
     subject = load_student(student, device, dtype)
     with StageProgress() as report:
         study = run_spread(
@@ -114,22 +114,34 @@ def spread(
             seed=seed,
             report=report,
         )
-    if out is not None:
-        _write(study.as_json(), out / "spread.json")
-        write_spread_page(study, out / "spread.html")
     if json_:
         print_json(study.as_json())
     else:
         _tell_spread(study)
+    if out is not None:
+        _write(study.as_json(), out / "spread.json")
+        write_spread_page(study, out / "spread.html")
 
 
-def _check(out: Path | None) -> None:
-    if out is not None and not out.is_dir():
+def _check(out: Path | None, *names: str) -> None:
+    """Refuse a folder in which files of these names cannot be written."""
+    if out is None:
+        return
+    if not out.is_dir():
         raise ScenarioError(f"There is no folder {out}; make it first.")
+    for name in names:
+        path = out / name
+        try:
+            path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise ScenarioError(
+                f"The folder {path.parent} cannot be made: {error.strerror}."
+            ) from error
+        check_place(path)
 
 
-def _write(told: Mapping[str, Any], path: Path) -> None:
-    path.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+def _write(told: object, path: Path) -> None:
+    write_file(json.dumps(told, ensure_ascii=False, indent=1) + "\n", path)
 
 
 def _tell(study: Study) -> None:

@@ -9,7 +9,7 @@ import typer
 from selfsteer.app import options
 from selfsteer.app.edits import steering_edit
 from selfsteer.app.loading import load_student
-from selfsteer.app.output import clean, is_text, print_json, stdout
+from selfsteer.app.output import is_text, literal, print_json, stdout
 from selfsteer.errors import PlanError
 
 if TYPE_CHECKING:
@@ -97,4 +97,4 @@ def generate(
             }
         )
     else:
-        stdout().print(clean(reply.text), markup=False)
+        stdout().print(literal(reply.text))

@@ -9,7 +9,7 @@ import typer
 
 from selfsteer.app import options
 from selfsteer.app.loading import open_memory
-from selfsteer.app.output import figure, literal, print_json, stdout, table
+from selfsteer.app.output import figure, literal, measured, print_json, stdout, table
 
 if TYPE_CHECKING:
     from selfsteer.memory.records import Run
@@ -59,7 +59,7 @@ def report(
 
 def _summary(run: Run) -> dict[str, Any]:
     verdict = run.verdict or {}
-    scores = {name: verdict.get(name) for name in ("steerability", "coherence", "retention")}
+    scores = {name: measured(verdict, name) for name in ("steerability", "coherence", "retention")}
     return {
         "run": run.id,
         "goal": run.goal,

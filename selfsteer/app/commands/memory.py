@@ -17,6 +17,8 @@ memory = typer.Typer(no_args_is_help=True, help="Check, tidy, copy and search th
 
 NewFile = Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, a new one.")]
 
+_MOST_HOURS = 1_000_000  # a time that a calendar still has
+_MOST_HITS = 1_000_000
 _WRONG = 1  # exit code of a check that found something
 
 
@@ -52,13 +54,13 @@ def check(db: options.Db = None, json_: options.Json = False) -> None:
 @memory.command()
 def gc(
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it they are listed.")] = False,
-    hours: Annotated[
-        float, typer.Option(min=0.0, help="Leave alone what is younger than this.")
-    ] = 24.0,
+    hours: Annotated[float, typer.Option(help="Leave alone what is younger than this.")] = 24.0,
     db: options.Db = None,
     json_: options.Json = False,
 ) -> None:
     """List or delete the blobs that nothing refers to; vectors always stay."""
+    if not 0 <= hours <= _MOST_HOURS:
+        raise MemoryFileError(f"--hours must be from 0 to {_MOST_HOURS}, not {hours:g}.")
     from selfsteer.memory.collect import collect, unreferenced
 
     grace = timedelta(hours=hours)
@@ -145,7 +147,7 @@ def import_(
 @memory.command()
 def search(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="Words, in any of their forms.")],
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=_MOST_HITS, help="How many at most.")] = 20,
     db: options.Db = None,
     json_: options.Json = False,
 ) -> None:

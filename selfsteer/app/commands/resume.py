@@ -37,23 +37,24 @@ def resume(
     from selfsteer.agents.evolve import resume_evolution
     from selfsteer.agents.evolving.settings import EvolveSettings, is_evolution
     from selfsteer.agents.loop import resume_run
-    from selfsteer.agents.settings import RunSettings
+    from selfsteer.agents.settings import RunSettings, settings_of
     from selfsteer.app.commands.evolve import conclude_evolution
     from selfsteer.app.concluding import conclude
     from selfsteer.app.conducting import conducted
     from selfsteer.app.inputs import Inputs
     from selfsteer.app.watch import say_stopped
 
-    with open_memory(db) as memory:
+    # Read first, so that a mistake creates no file.
+    with open_memory(db, read_only=True) as memory:
         stopped = memory.runs.get(run_id)
         _check_unfinished(stopped)
         if stopped.status == "waiting":
             check_answered(memory, run_id)
         inputs = Inputs.of_run(memory, stopped)
+    evolves = is_evolution(stopped.settings)
+    settings = settings_of(stopped, EvolveSettings if evolves else RunSettings)
+    with open_memory(db) as memory:
         model = load_student(student or inputs.student, device or inputs.device, inputs.dtype)
-        evolves = is_evolution(stopped.settings)
-        kind = EvolveSettings if evolves else RunSettings
-        settings = kind.model_validate(stopped.settings)
         changes = {"base_url": base_url, "timeout": timeout}
         given = {name: value for name, value in changes.items() if value is not None}
         inputs = inputs.model_copy(update={"who": inputs.who.model_copy(update=given)})
@@ -80,7 +81,7 @@ def resume(
             conclude_evolution(memory, ended, None, json_=json_)
             return
         paid = memory.ledger.paid(run_id)
-    conclude(ended, paid, json_=json_)
+    conclude(ended, paid, memory.path, json_=json_)
 
 
 def _check_unfinished(stopped: Run) -> None:

@@ -201,7 +201,7 @@ def run(
         if ended.status == "stopped":
             say_stopped(memory, run_id)
         paid = memory.ledger.paid(run_id)
-    conclude(ended, paid, json_=json_)
+    conclude(ended, paid, memory.path, json_=json_)
 
 
 def _settings(

@@ -12,7 +12,7 @@ from selfsteer.app import options
 from selfsteer.app.arms_view import Shown, arms_table
 from selfsteer.app.commands.users import UserId
 from selfsteer.app.loading import load_student, open_memory
-from selfsteer.app.output import DASH, figure, literal, print_json, stdout, table
+from selfsteer.app.output import DASH, figure, is_text, literal, print_json, stdout, table
 from selfsteer.errors import UserError
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def derive(
         return
     console = stdout()
     if reviewed is not None:
-        status = reviewed[0].status.replace("_", " ")
-        console.print(literal(f"the one in use until now: {reviewed[1]}: {status}"))
+        _, status, why = _cells(*reviewed)
+        console.print(literal(f"the one in use until now: {why}: {status}"))
     judged = found.verdict or "too little was observed to judge it by"
     status = found.version.status.replace("_", " ")
     console.print(literal(f"vector {found.version.vector_id}: {status}"))
@@ -103,7 +103,7 @@ def review(
         names = [one.id for one in memory.users.all()]
         if user_id is not None:
             names = [memory.users.get(user_id).id]
-    told: dict[str, tuple[UserVector, Verdict] | None] = {}
+    told: dict[str, tuple[UserVector, Verdict | None] | None] = {}
     with open_memory(db) as memory:
         subject = load_student(student, device, dtype)
         serving = [name for name in names if memory.users.current(name, subject.fingerprint)]
@@ -145,6 +145,8 @@ def predict(
     json_: options.Json = False,
 ) -> None:
     """Derive from the older half of what is known of a user, and predict the newer half."""
+    if not is_text(profile):
+        raise UserError("--profile is not UTF-8; write it in UTF-8.")
     from selfsteer.agents.users.predicting import predict_user, predictable
     from selfsteer.agents.users.serving import version_in_use
     from selfsteer.app.crowd import strangers
@@ -189,15 +191,17 @@ def explain(
     """Say what a user's vector holds: traits, tokens, samples, and the messages that carry it."""
     from selfsteer.agents.users.explaining import explain_version, explainable
     from selfsteer.app.report.user_page import write_user_page
+    from selfsteer.app.report.writing import check_place
 
+    if page is not None:
+        check_place(page)
     with _opened(user_id, db) as memory:
         subject = load_student(student, device, dtype)
         explainable(memory, subject, user_id)
         found = explain_version(memory, subject, _known(memory, subject), user_id, seed=seed)
         if page is not None:
-            # On record first: after a kill in between, forgetting finds nothing there to delete.
-            memory.files.note("page", page, user_ids=[user_id])
-            write_user_page(found, page)
+            with memory.files.writing("page", [page], user_ids=[user_id]):
+                write_user_page(found, page)
     if json_:
         print_json({"version": found.version.model_dump(), **asdict(found.told)})
     else:
@@ -217,12 +221,13 @@ def _known(memory: Memory, student: Student) -> Known:
     return at_large(memory, student)
 
 
-def _reviewed(version: UserVector, verdict: Verdict) -> dict[str, Any]:
-    return {**verdict.scores(), "status": version.status}
+def _reviewed(version: UserVector, verdict: Verdict | None) -> dict[str, Any]:
+    told = {"reason": version.reason} if verdict is None else verdict.scores()
+    return {**told, "status": version.status}
 
 
-def _cells(version: UserVector, verdict: Verdict) -> tuple[str, str, str]:
-    return version.vector_id, version.status.replace("_", " "), str(verdict)
+def _cells(version: UserVector, verdict: Verdict | None) -> tuple[str, str, str]:
+    return version.vector_id, version.status.replace("_", " "), str(verdict or version.reason)
 
 
 def _tell(found: Prediction) -> None:

@@ -137,6 +137,8 @@ def show(
     """Show what is known of a user, and the versions of their vectors."""
     from selfsteer.memory.users.importing import export_lines
 
+    if lines and json_:
+        raise UserError("Give either --lines or --json: each line is JSON by itself.")
     with open_memory(db, read_only=True) as memory:
         found = memory.users.get(user_id)
         versions = memory.users.versions(user_id)
@@ -197,7 +199,8 @@ def forget(
 ) -> None:
     """Remove a user with all that came from their data, files and backups included.
 
-    Exit code 1 if something could not be reached; it is named.
+    Exit code 1 if something could not be reached; it is named. What was removed is told also where
+    learning anew fails or is stopped.
     """
     from selfsteer.app.at_large import learn_anew, learned_for
 
@@ -209,11 +212,17 @@ def forget(
         learned = learned_for(memory)
         report = memory.users.forget(user_id)
         stale = [one for one in learned if one.id in report.stale] if rebuild else []
-        rebuilt = learn_anew(memory, stale)
-    if json_:
-        print_json({**report.model_dump(), "rebuilt": rebuilt})
-    else:
-        _tell(report, len(rebuilt))
+        if not json_:
+            _tell(report)
+        rebuilt: list[str] = []
+        try:
+            for one in stale:
+                rebuilt += learn_anew(memory, [one])
+        finally:  # the user is known no longer, so that nothing can be told a second time
+            if json_:
+                print_json({**report.model_dump(), "rebuilt": rebuilt})
+            elif rebuilt:
+                stdout().print(f"{len(rebuilt)} pooled artefacts made anew")
     if report.remains:
         raise typer.Exit(_LEFT)
 
@@ -233,7 +242,7 @@ def _tell_imported(told: Imported) -> None:
     )
 
 
-def _tell(report: Forgotten, rebuilt: int) -> None:
+def _tell(report: Forgotten) -> None:
     console = stdout()
     numbers = {
         "observations": report.observations,
@@ -248,8 +257,8 @@ def _tell(report: Forgotten, rebuilt: int) -> None:
         console.print(literal(f"taken out of {path}"))
     if report.stale:
         console.print(
-            f"{len(report.stale)} pooled artefacts are stale: {rebuilt} made anew now, any other "
-            "the next time that it is needed"
+            f"{len(report.stale)} pooled artefacts are stale: any that is not made anew now is the "
+            "next time that it is needed"
         )
     _tell_touched(report.touched)
     for sentence in report.remains:

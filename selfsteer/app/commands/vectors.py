@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -153,13 +154,14 @@ def export(
     """Write a vector to a file, for us or for another library."""
     from selfsteer.steering.formats.exchange import export_vector, written_files
 
-    for target in written_files(file, format):
+    targets = written_files(file, format)
+    for target in targets:
         if target.exists() and not force:
             raise VectorError(f"{target} exists; choose another name or give --force.")
     found = load_vector(source, db)
-    if not Path(source).is_file():
-        _note(found.id, written_files(file, format), db)
-    files = export_vector(found, file, format=format, strength=strength)
+    stored = not Path(source).is_file()
+    with _on_record(found.id, targets, db) if stored else nullcontext():
+        files = export_vector(found, file, format=format, strength=strength)
     if json_:
         size = file.stat().st_size
         paths = [str(path) for path in files]
@@ -240,16 +242,22 @@ def _goals(memory: Memory) -> dict[str, list[str]]:
     return goals
 
 
-def _note(vector_id: str, files: Sequence[Path], db: Path | None) -> None:
-    """Put the files of a vector that came from users' data on record, to be forgotten with them."""
+@contextmanager
+def _on_record(vector_id: str, files: Sequence[Path], db: Path | None) -> Iterator[None]:
+    """Write files of a vector: on record, to be forgotten with the users whose data it came from.
+
+    Files that were about a user are so no longer once a vector of nobody's is in them.
+    """
     from selfsteer.app.noting import open_for_files
 
     with open_memory(db, read_only=True) as memory:
         users = memory.users.owners(vector_id)
-    if users:
-        with open_for_files(db) as memory:
-            for path in files:
-                memory.files.note("vector", path, user_ids=users)
+        keep = bool(users) or any(map(memory.files.known, files))
+    if not keep:
+        yield
+        return
+    with open_for_files(db) as memory, memory.files.writing("vector", files, user_ids=users):
+        yield
 
 
 def _span(layers: Any) -> str:

@@ -12,9 +12,11 @@ from typing import Any, Literal
 
 from selfsteer.agents.budget import Spent
 from selfsteer.agents.context import last_user_turn
-from selfsteer.agents.settings import RunSettings
+from selfsteer.agents.settings import RunSettings, settings_of
 from selfsteer.agents.steps import Step, shared, steps_of_verdict
 from selfsteer.agents.types import CandidateSpec
+from selfsteer.app.output import measured
+from selfsteer.errors import MemoryFileError
 from selfsteer.memory.history import candidates_of, history, rounds_of
 from selfsteer.memory.records import Candidate, Event, Run
 from selfsteer.memory.store import Memory
@@ -143,15 +145,16 @@ def gather(memory: Memory, run_id: str) -> ReportData:
     """Read a run in whatever state it is.
 
     Raises:
-        MemoryFileError: no such run, or an artefact of it has been altered.
+        MemoryFileError: no such run, settings or a verdict that no loop kept, or an artefact of it
+            has been altered.
     """
     run = memory.runs.get(run_id)
-    settings = RunSettings.model_validate(run.settings)
+    settings = settings_of(run, RunSettings)
     verdict: dict[str, Any] = run.verdict or {}
     events = history(memory, run_id)
     candidates = candidates_of(events)
     rounds = _rounds(memory, events, candidates)
-    steps = steps_of_verdict(verdict)
+    steps = _steps(run)
     return ReportData(
         run=run,
         settings=settings,
@@ -165,6 +168,17 @@ def gather(memory: Memory, run_id: str) -> ReportData:
         samples=_samples(memory, candidates),
         costs=_costs(memory, events, candidates, len(rounds), run.seconds),
     )
+
+
+def _steps(run: Run) -> Sequence[Step]:
+    """What the plan of the verdict does; a run may be told by hand, or come in a bundle."""
+    try:
+        return steps_of_verdict(run.verdict or {})
+    except (LookupError, TypeError, ValueError) as error:
+        raise MemoryFileError(
+            f"The verdict of run {run.id} names a vector without saying how it steers as a run of "
+            "selfsteer does, so it has no page."
+        ) from error
 
 
 def tried(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -240,10 +254,10 @@ def _read(
 def _checks(settings: RunSettings, verdict: Mapping[str, Any]) -> list[Check]:
     limits = settings.goal.thresholds
     return [
-        Check("steerability", verdict.get("steerability"), "≥", limits.steerability),
-        Check("coherence", verdict.get("coherence"), "≤", limits.coherence),
-        Check("broken", verdict.get("broken"), "≤", limits.broken),
-        Check("retention", verdict.get("retention"), "≥", limits.retention),
+        Check("steerability", measured(verdict, "steerability"), "≥", limits.steerability),
+        Check("coherence", measured(verdict, "coherence"), "≤", limits.coherence),
+        Check("broken", measured(verdict, "broken"), "≤", limits.broken),
+        Check("retention", measured(verdict, "retention"), "≥", limits.retention),
     ]
 
 

@@ -12,6 +12,7 @@ from selfsteer import __version__
 from selfsteer.agents.evolving.looks import by_group
 from selfsteer.agents.evolving.selection import Individual, members
 from selfsteer.agents.evolving.settings import EvolveSettings
+from selfsteer.agents.settings import settings_of
 from selfsteer.app.report import evolution_plots as drawn
 from selfsteer.app.report.plots import DARK, LIGHT, Theme, drawing
 from selfsteer.app.report.templates import template
@@ -84,10 +85,10 @@ def gather_evolution(memory: Memory, run_id: str) -> EvolutionData:
     """Read an evolution in whatever state it is.
 
     Raises:
-        MemoryFileError: no such run, or a vector of it has been altered.
+        MemoryFileError: no such run, settings of another kind, or a vector that has been altered.
     """
     run = memory.runs.get(run_id)
-    settings = EvolveSettings.model_validate(run.settings)
+    settings = settings_of(run, EvolveSettings)
     events = history(memory, run_id)
     told = {event.kind: event.payload for event in events}
     candidates = candidates_of(events)

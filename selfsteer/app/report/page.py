@@ -16,7 +16,7 @@ from selfsteer.app.report.data import ReportData, gather, tried
 from selfsteer.app.report.evolution import gather_evolution, render_evolution
 from selfsteer.app.report.plots import DARK, LIGHT, heat_map, trade_off
 from selfsteer.app.report.templates import template
-from selfsteer.app.report.writing import write_page
+from selfsteer.app.report.writing import check_place, write_file
 from selfsteer.memory.records import Candidate
 from selfsteer.memory.store import Memory
 
@@ -27,7 +27,7 @@ def write_report(memory: Memory, run_id: str, path: Path) -> None:
     """Write the page of a run, whole or not at all, and put it on record.
 
     Raises:
-        MemoryFileError: no such run.
+        MemoryFileError: no such run, or none that has a page.
         SelfsteerError: the file cannot be written.
     """
     evolves = is_evolution(memory.runs.get(run_id).settings)
@@ -36,8 +36,9 @@ def write_report(memory: Memory, run_id: str, path: Path) -> None:
         if evolves
         else render(gather(memory, run_id))
     )
-    memory.files.note("page", path, run_ids=[run_id])
-    write_page(page, path)
+    check_place(path)  # what cannot be a page must not be on record as one
+    with memory.files.writing("page", [path], run_ids=[run_id]):
+        write_file(page, path)
 
 
 def render(data: ReportData) -> str:

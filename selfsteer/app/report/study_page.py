@@ -11,7 +11,7 @@ from selfsteer.app.report import study_plots as drawn
 from selfsteer.app.report.plots import DARK, LIGHT, drawing
 from selfsteer.app.report.spread_plots import adoption
 from selfsteer.app.report.templates import template
-from selfsteer.app.report.writing import write_page
+from selfsteer.app.report.writing import write_file
 from selfsteer.scenarios.bars import Bar
 from selfsteer.scenarios.experiments.spread import SpreadStudy
 from selfsteer.scenarios.experiments.user_vectors.results import Study
@@ -47,7 +47,7 @@ def write_study_page(study: Study, bars: Sequence[Bar], path: Path) -> None:
     page = template("study.html.j2").render(
         study=study, names=ARMS, measures=MEASURES, bars=bars, plots=plots
     )
-    write_page(page, path)
+    write_file(page, path)
 
 
 def write_spread_page(study: SpreadStudy, path: Path) -> None:
@@ -62,7 +62,7 @@ def write_spread_page(study: SpreadStudy, path: Path) -> None:
             for name, run in zip(("imitation", "drift"), study.runs, strict=True)
         }
     )
-    write_page(template("spread.html.j2").render(study=study, plots=plots), path)
+    write_file(template("spread.html.j2").render(study=study, plots=plots), path)
 
 
 def _plots(draws: Mapping[str, tuple[Callable[..., Any], float]]) -> dict[str, tuple[str, ...]]:

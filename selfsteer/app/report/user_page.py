@@ -6,7 +6,7 @@ from pathlib import Path
 
 from selfsteer.agents.users.explaining import Explained
 from selfsteer.app.report.templates import template
-from selfsteer.app.report.writing import write_page
+from selfsteer.app.report.writing import write_file
 
 _TRAITS, _INFLUENCES = 12, 20
 
@@ -25,4 +25,4 @@ def write_user_page(found: Explained, path: Path) -> None:
         longest=max((abs(value) for _, value in traits), default=1.0),
         influences=found.told.influences[:_INFLUENCES],
     )
-    write_page(page, path)
+    write_file(page, path)

@@ -38,6 +38,17 @@ _BY_USER = (
     ),
     f"DELETE FROM users WHERE id IN {_SET}",
 )
+# A member or a text that is the id of a user, in whatever pool. In those that the user was in also
+# a text that only holds it: elsewhere a short id would be found in words that have nothing to do
+# with the user.
+_SETTINGS = (
+    "UPDATE pooled SET settings = '{}' WHERE EXISTS ("
+    "SELECT 1 FROM json_tree(settings) AS node, json_each(:users) AS gone "
+    "WHERE (node.type = 'text' AND node.atom = gone.value) OR node.key = gone.value "
+    "OR (pooled.id IN (SELECT value FROM json_each(:pooled)) "
+    "AND ((node.type = 'text' AND instr(node.atom, gone.value) > 0) "
+    "OR (typeof(node.key) = 'text' AND instr(node.key, gone.value) > 0))))"
+)
 
 
 def erase(connection: Connection, reach: Reach) -> frozenset[str]:
@@ -61,11 +72,8 @@ def erase(connection: Connection, reach: Reach) -> frozenset[str]:
             for statement in statements:
                 _delete(db, statement, names)
         _delete(db, f"UPDATE pooled SET stale = 1 WHERE id IN {_SET}", reach.pooled)
-        for user_id in reach.users:
-            db.execute(
-                "UPDATE pooled SET settings = '{}' WHERE instr(settings, ?) > 0",
-                [to_json(user_id)[1:-1]],
-            )
+        about = {"users": to_json(list(reach.users)), "pooled": to_json(list(reach.pooled))}
+        db.execute(_SETTINGS, about)
         _delete(db, f"DELETE FROM artefacts WHERE id IN {_SET}", reach.artefacts)
         # Who else names them is told by a look at every text of the file.
         unused = reach.loose - mentioned(connection) if reach.loose else reach.loose

@@ -32,15 +32,20 @@ class _Account:
     cleaned: dict[str, None] = field(default_factory=dict)
     remains: dict[str, None] = field(default_factory=dict)
 
-    def attempt(self, path: Path, act: Callable[[Path], None], done: dict[str, None]) -> None:
-        """Do something to a file; what prevents it is a sentence of the account."""
+    def attempt(self, path: Path, act: Callable[[Path], bool], done: dict[str, None]) -> None:
+        """Do something to a file; what prevents it is a sentence of the account.
+
+        Args:
+            act: says whether there was anything to do.
+        """
         try:
-            act(path)
-            done[str(path)] = None
+            if act(path):
+                done[str(path)] = None
         except MemoryFileError as error:
             self.remains[str(error)] = None
         except OSError as error:
-            self.remains[f"{path} cannot be deleted: {error.strerror}."] = None
+            what = "deleted" if done is self.files else "cleared"
+            self.remains[f"{path} cannot be {what}: {error.strerror}."] = None
         except sqlite3.Error as error:
             self.remains[f"The checkpoints {path} cannot be cleared: {error}."] = None
 
@@ -86,6 +91,9 @@ def _clear_files(
     """Delete the files about the user and the runs, and clean those that hold others too."""
     checkpoints: dict[Path, list[str]] = {}
     for file in WrittenFiles(connection).all():
+        theirs = file.run_id in reach.runs or file.user_id in reach.users
+        if file.kind != "backup" and not theirs:
+            continue
         path = _place(file, connection.path)
         if file.kind == "backup":
             if path.resolve() not in seen:
@@ -94,15 +102,12 @@ def _clear_files(
                     _clear_backup, user_id=user_id, reach=reach, seen=seen, account=account
                 )
                 account.attempt(path, clear, account.cleaned)
-        elif file.run_id not in reach.runs and file.user_id not in reach.users:
-            continue
         elif file.kind == "checkpoints":
             checkpoints.setdefault(path, []).append(str(file.run_id))
-        elif path.exists() or _halves(path):
+        else:
             account.attempt(path, _delete, account.files)
     for path, runs in checkpoints.items():
-        if path.exists():
-            account.attempt(path, partial(_clear_checkpoints, runs=runs), account.cleaned)
+        account.attempt(path, partial(_clear_checkpoints, runs=runs), account.cleaned)
 
 
 def _place(file: WrittenFile, memory: Path) -> Path:
@@ -112,7 +117,15 @@ def _place(file: WrittenFile, memory: Path) -> Path:
         "checkpoints": memory.parent / file.path.name,
         "events": memory.parent / file.path.parent.name / file.path.name,
     }.get(file.kind, file.path)
-    return beside if beside.exists() and not file.path.exists() else file.path
+    return beside if _may_exist(beside) and not _may_exist(file.path) else file.path
+
+
+def _may_exist(path: Path) -> bool:
+    """Whether a file is there, or cannot be told not to be, as in a folder that is closed."""
+    try:
+        return path.exists()
+    except OSError:
+        return True
 
 
 def _halves(path: Path) -> list[Path]:
@@ -120,21 +133,24 @@ def _halves(path: Path) -> list[Path]:
     return [*path.parent.glob(f".{escape(path.name)}.*tmp")]
 
 
-def _delete(path: Path) -> None:
-    for half in _halves(path):
+def _delete(path: Path) -> bool:
+    halves = _halves(path)
+    there = path.exists() or bool(halves)
+    for half in halves:
         half.unlink()
     path.unlink(missing_ok=True)
+    return there
 
 
 def _clear_backup(
     path: Path, user_id: str, reach: Reach, seen: set[Path], account: _Account
-) -> None:
+) -> bool:
     halves = _halves(path)
     for half in halves:
         half.unlink()
     if not path.exists():
         if halves:
-            return  # its making was cut short
+            return True  # its making was cut short
         raise MemoryFileError(
             f"The backup {path} is not there; if it was moved, it still holds the user."
         )
@@ -148,6 +164,7 @@ def _clear_backup(
             _scrub(copy)
     finally:
         copy.close()
+    return True
 
 
 def _scrub(connection: Connection) -> None:
@@ -163,11 +180,13 @@ def _scrub(connection: Connection) -> None:
         )
 
 
-def _clear_checkpoints(path: Path, runs: Collection[str]) -> None:
+def _clear_checkpoints(path: Path, runs: Collection[str]) -> bool:
     """Take runs out of a file of LangGraph, whose tables name them `thread_id`.
 
     Threads that ended were deleted before; the vacuum takes away what that left on the pages.
     """
+    if not path.exists():
+        return False
     with closing(sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)) as file:
         file.execute("PRAGMA secure_delete = ON")
         tables = file.execute(
@@ -184,3 +203,4 @@ def _clear_checkpoints(path: Path, runs: Collection[str]) -> None:
             f"The checkpoints {path} are in use by another process; what was removed is gone from "
             "them as soon as the last one closes them."
         )
+    return True

@@ -71,25 +71,25 @@ def import_file(
 def export_lines(observations: Iterable[StoredObservation]) -> Iterator[str]:
     """Observations as lines that `import_file` reads, without the ends of the lines.
 
-    A conversation whose messages do not fill the places from 0 on cannot be told in that form, and
-    comes back with its messages moved up.
+    Read in the same order, they give the same observations at the same places. So a line holds
+    messages that follow one another in one scope, and a session of several scopes, or with a
+    message missing, takes several lines.
     """
-    sessions: dict[tuple[str, Scope], list[dict[str, Any]]] = {}
-    feedback = []
+    line: dict[str, Any] = {}
+    following: tuple[str, Scope, int] | None = None  # what goes on in the line
     for kept in observations:
         one = kept.observation
-        if one.kind == "message":
-            sessions.setdefault((one.session, one.scope), []).append(content_of(one))
+        if one.kind == "message" and following == (one.session, one.scope, one.order):
+            line["messages"].append(content_of(one))
         else:
-            feedback.append(
-                {
-                    **{"session": one.session, "order": one.order, "scope": one.scope},
-                    one.kind: content_of(one),
-                }
-            )
-    for (session, scope), messages in sessions.items():
-        yield to_json({"session": session, "scope": scope, "messages": messages})
-    yield from map(to_json, feedback)
+            if line:
+                yield to_json(line)
+            line = {"session": one.session, "scope": one.scope, "order": one.order}
+            said = content_of(one)
+            line |= {"messages": [said]} if one.kind == "message" else {one.kind: said}
+        following = (one.session, one.scope, one.order + 1) if one.kind == "message" else None
+    if line:
+        yield to_json(line)
 
 
 def _take(users: Observing, lines: list[Line]) -> Imported:

@@ -10,10 +10,11 @@ it belongs (`session`, or `id`) and its `scope`; what else it holds is not read:
     {"acceptance": {"prompt": [...], "reply": "...", "accepted": false}}
 
 A prompt is a list of messages, or the text of one user message. The place of a message is that in
-its list, once calls of tools and their answers are left out, which are nothing that anybody said.
-Feedback may say its place in the session (`order`), else it takes the next one. Lines without a
-session get one that is named by their content, so that the same line twice is once, and a
-conversation that has gone on since is the same one.
+its list, once calls of tools and their answers are left out, which are nothing that anybody said;
+it is counted from the `order` of the line, or 0, where the line says its session. Feedback may say
+its place in the session (`order`), else it takes the next one. Lines without a session get one that
+is named by their content, so that the same line twice is once, and a conversation that has gone on
+since is the same one.
 """
 
 from __future__ import annotations
@@ -117,9 +118,10 @@ def _line(number: int, raw: dict[str, Any], user_id: str | None, scope: Scope, s
     }
     if forms[0] == "messages":
         said = _turns(content)
+        first = 0 if session is None else _whole(raw.get("order", 0))
         found = [
             _observation({**common, "kind": "message", "order": order, **turn})
-            for order, turn in enumerate(said)
+            for order, turn in enumerate(said, first)
         ]
         return Line(
             number=number,
@@ -143,6 +145,12 @@ def _line(number: int, raw: dict[str, Any], user_id: str | None, scope: Scope, s
         placed="order" in raw or session is None,
         named=session is not None,
     )
+
+
+def _whole(order: object) -> int:
+    if isinstance(order, int) and not isinstance(order, bool):
+        return order
+    raise UserError("order: it is the place of the first message, a whole number")
 
 
 def _name_by_content(content: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,18 @@ def test_people_are_told_how_to_look(cli: Cli) -> None:
     assert result.stdout.startswith("waiting for approval; look with: selfsteer approve ")
 
 
+def test_what_is_told_names_the_memory_in_use(cli: Cli) -> None:
+    place = ("--db", "a b.db")
+    words = ("run", GOAL, "--controller", "scripted", *EASY, *place)
+    waiting = cli(*words, "--approve", "data").stdout.strip()
+    assert waiting.endswith(" --db 'a b.db'")
+    name = shlex.split(waiting)[-3]
+    told = cli("approve", name, "--accept", *place).stdout
+    assert told == f"accept; go on with: selfsteer resume {name} --db 'a b.db'\n"
+    ended = cli("resume", name, *place).stdout.strip()
+    assert ended.endswith(f"; for a page: selfsteer report {name} --db 'a b.db'")
+
+
 def test_pairs_are_shown_and_accepted(cli: Cli) -> None:
     run = wait(cli, "data,plan")
     shown = cli("approve", run)
@@ -54,7 +67,7 @@ def test_pairs_are_shown_and_accepted(cli: Cli) -> None:
     assert "--json shows all" in shown.stdout
     unanswered = cli("resume", run)
     assert unanswered.exit_code == 2
-    assert f"`selfsteer approve {run}` shows it" in unanswered.stderr
+    assert f"Run {run} waits" in one_sentence(unanswered.stderr)
     assert cli("approve", run, "--accept").stdout == f"accept; go on with: selfsteer resume {run}\n"
     assert cli("resume", run).exit_code == 3
     plan = cli("approve", run).stdout

@@ -109,3 +109,23 @@ def test_mistakes_are_one_sentence_and_leave_no_run(
     assert result.exit_code == 2
     assert said in one_sentence(result.stderr.splitlines()[-1] + "\n")
     assert memory.runs.all() == []
+
+
+@pytest.mark.parametrize("place", ["none/x.html", "."])
+def test_a_page_that_cannot_be_written_is_refused_before_the_work(
+    cli: Cli, scripted: Scripted, words: Any, memory: Memory, place: str
+) -> None:
+    result = cli(*words, "--out", place)
+    assert result.exit_code == 2
+    assert f"cannot be written to {place}" in one_sentence(result.stderr)
+    assert memory.runs.all() == []
+
+
+def test_results_are_printed_though_the_page_cannot_be_written_any_more(
+    cli: Cli, scripted: Scripted, words: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "check_place", lambda _: None)
+    result = cli(*words, "--out", "none/x.html")
+    assert result.exit_code == 2
+    assert "accepted: steerability" in result.stdout
+    assert "cannot be written to none/x.html" in result.stderr

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from selfsteer.app.commands import experiment
 from selfsteer.app.report import study_page
 from selfsteer.scenarios.bars import Bar
 from selfsteer.scenarios.experiments import spread
 from selfsteer.scenarios.experiments.user_vectors import bars, study
 from tests.app.conftest import Cli
+from tests.app.doubles import one_sentence
 from tests.known import pocket_encoder
 
 SPREAD = ("experiment", "spread", "--users", 5, "--population", 50, "--steps", 10)
@@ -67,3 +69,33 @@ def test_bars_are_written_as_a_list_and_decide_the_exit_code(
     row = {"name": "gain", "value": value, "limit": 0.0, "note": "", "met": value > 0}
     assert json.loads(Path("bars/user-vectors.json").read_text()) == [row]
     assert json.loads(Path("user-vectors.json").read_text()) == {"bars": [row], "users": 25}
+
+
+@pytest.mark.parametrize("name", ["spread.json", "spread.html"])
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(spread, "run_spread", lambda *_, **__: pytest.fail("it was run"))
+    Path(name).mkdir()
+    result = cli(*SPREAD, "--out", ".")
+    assert result.exit_code == 2
+    assert f"cannot be written to {name}" in one_sentence(result.stderr)
+
+
+def test_results_are_printed_though_they_cannot_be_written_any_more(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experiment, "check_place", lambda _: None)
+    Path("spread.json").mkdir()
+    result = cli(*SPREAD, "--repetitions", 4, "--out", ".")
+    assert result.exit_code == 2
+    assert "after imitation" in result.stdout
+    assert "cannot be written to spread.json" in result.stderr
+
+
+def test_a_seed_that_is_none_is_refused_before_the_work(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spread, "run_spread", lambda *_, **__: pytest.fail("it was run"))
+    result = cli(*SPREAD, "--seed", -1)
+    assert (result.exit_code, "--seed" in result.stderr) == (2, True)

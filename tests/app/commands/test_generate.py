@@ -15,7 +15,7 @@ from selfsteer.agents.types import SearchSpace
 from selfsteer.app.commands import generate as module
 from selfsteer.memory.records import Run
 from selfsteer.memory.store import Memory
-from selfsteer.steering.generate import generate
+from selfsteer.steering.generate import Generation, generate
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Prompt
 from tests.agents.doubles import Scripted, settings
@@ -36,6 +36,15 @@ def test_a_plain_reply(cli: Cli, talker: Student) -> None:
     assert told["reply"] == reply.text
     assert told["plan"] is None
     assert cli("generate", "hello", "--system", "be", "--seed", 5).stdout == f"{reply.text}\n"
+
+
+def test_a_reply_is_printed_as_the_student_wrote_it(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrote = "meet at :house: [bold]now[/]\x1b"
+    replies = [Generation(ids=[1], text=wrote, finished=True)]
+    monkeypatch.setattr("selfsteer.steering.generate.generate", lambda *_, **__: replies)
+    assert cli("generate", "hello").stdout == "meet at :house: [bold]now[/]\ufffd\n"
 
 
 def edit_of(cli: Cli, *words: object) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import pytest
 
 from selfsteer.agents.users import learning
 from selfsteer.agents.users.learning import KIND
+from selfsteer.app import at_large
+from selfsteer.errors import MemoryFileError
 from selfsteer.memory.store import Memory
 from selfsteer.memory.users import Message
 from selfsteer.pocket.users import simulate
@@ -94,6 +96,37 @@ def test_it_is_learned_later_where_that_is_asked_for_or_cannot_be_done(
     assert "stale" in result.stdout and "the next time that it is needed" in result.stdout
     with Memory.open(path) as memory:
         assert memory.artefacts(KIND) == []
+
+
+@pytest.mark.parametrize(
+    ("stop", "code"), [(KeyboardInterrupt(), 130), (MemoryFileError("No space."), 2)], ids=str
+)
+@pytest.mark.parametrize("json_", [False, True], ids=["text", "json"])
+def test_what_was_removed_is_told_though_learning_anew_is_stopped(
+    cli: Cli,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop: BaseException,
+    code: int,
+    json_: bool,
+) -> None:
+    bert = told(cli, "user", "derive", BERT)
+    cli("memory", "backup", "copy.db")
+    path.with_name("copy.db").rename(path.with_name("away.db"))
+
+    def stopped(*_: object) -> None:
+        raise stop
+
+    monkeypatch.setattr(at_large, "at_large", stopped)
+    result = cli("user", "forget", ANNA, "--yes", *["--json"][: int(json_)])
+    assert result.exit_code == code
+    if json_:
+        report = json.loads(result.stdout)
+        assert report["rebuilt"] == [] and report["touched"] == [bert["id"]]
+        assert "copy.db is not there" in report["remains"][0]
+    else:
+        assert f"{ANNA} is forgotten: " in result.stdout
+        assert "NOT REACHED: The backup" in result.stdout
 
 
 def test_who_withdraws_is_told_whose_vectors_are_touched(cli: Cli, path: Path) -> None:

@@ -21,6 +21,7 @@ from selfsteer.steering.users.known import Known
 from tests.agents.users.conftest import observed
 from tests.app.conftest import Cli
 from tests.known import pocket_encoder, pocket_known
+from tests.memory.damage import alter_blob
 
 PLACE = ("--layer", 3, "--strength", 0.1)
 HOSTILE = "<script>alert(1)</script> We remember the boat and I weep."
@@ -101,6 +102,19 @@ def test_vectors_in_use_are_reviewed(cli: Cli, ann: Path) -> None:
     # Two forwards of other batches round otherwise: a millionth of a bit a token.
     ahead = in_use["arms"]["population"]["messages"]["ahead"]
     assert reviewed["gain"] == pytest.approx(ahead, abs=1e-6)
+
+
+def test_a_vector_that_was_altered_on_disk_is_told_to_be_retired(cli: Cli, ann: Path) -> None:
+    for words in (["review"], ["review", "ann", "--json"], ["derive", "ann"]):
+        version = json.loads(cli("user", "derive", "ann", "--json").stdout)
+        assert version["status"] == "in_use"
+        alter_blob(ann, version["vector_id"])
+        told = cli("user", *words).stdout
+        assert "its vector was altered on disk" in told and "retired" in told
+        assert "too little came since" not in told
+        if "--json" in words:
+            reason = {"status": "retired", "reason": "its vector was altered on disk"}
+            assert json.loads(told) == {"users": {"ann": reason}}
 
 
 def test_a_vector_of_another_map_is_not_explained_by_this_one(

@@ -87,6 +87,20 @@ def test_what_is_shown_as_lines_is_read_again(cli: Cli, file: Path, tmp_path: Pa
     assert told(cli, "user", "observe", "bert", "again")["added"] == 2
 
 
+def test_a_session_of_two_scopes_is_read_again(cli: Cli, memory: Memory, tmp_path: Path) -> None:
+    cli("user", "observe", "cat", "--message", "A.")
+    cli("user", "observe", "cat", "--message", "B.", "--scope", "shared")
+    (tmp_path / "lines").write_text(cli("user", "show", "cat", "--lines").stdout)
+    assert told(cli, "user", "observe", "cat", "lines")["added"] == 0
+    assert told(cli, "user", "observe", "dog", "lines")["added"] == 2
+    dog: list[Any] = [kept.observation for kept in memory.users.observations("dog")]
+    assert [(one.content, one.order, one.scope) for one in dog] == [
+        ("A.", 0, "private"),
+        ("B.", 1, "shared"),
+    ]
+    assert "either --lines or --json" in refused(cli, "user", "show", "cat", "--lines", "--json")
+
+
 def test_messages_come_one_behind_the_other(cli: Cli, memory: Memory) -> None:
     for text, role in (("Hello.", "user"), ("Hi.", "assistant"), ("Hello.", "user")):
         assert told(cli, "user", "observe", "anna", "--message", text, "--role", role)["added"] == 1

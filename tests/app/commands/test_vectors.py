@@ -13,6 +13,7 @@ from selfsteer.memory.records import Run
 from selfsteer.memory.store import Memory
 from selfsteer.steering.vectors import SteeringVector
 from tests.app.conftest import Cli
+from tests.memory.users.cast import direction, give
 from tests.steering.formats.makers import saved
 from tests.steering.students import BLOCKS, WIDTH, build_student
 
@@ -70,6 +71,39 @@ def test_export_replaces_nothing_unless_told(cli: Cli, accepted: Run, tmp_path: 
     assert (tmp_path / "v").read_text() == "precious"
     assert cli("vector", "export", vector_of(accepted), "v", "--force").exit_code == 0
     assert SteeringVector.load(tmp_path / "v").id == vector_of(accepted)
+
+
+@pytest.fixture
+def exported(cli: Cli, memory: Memory, tmp_path: Path) -> Path:
+    """A file of Ann's vector; Bob has another one, and a third is nobody's."""
+    for seed, name in enumerate(("ann", "bob")):
+        memory.users.add(name)
+        give(memory, name, direction(seed))
+    memory.put_vector(direction(2))
+    assert cli("vector", "export", direction(0).id, "v").exit_code == 0
+    return tmp_path / "v"
+
+
+def test_a_file_that_was_not_written_over_is_forgotten_with_its_owner(
+    cli: Cli, memory: Memory, exported: Path
+) -> None:
+    for seed in (1, 2):
+        words = ("vector", "export", direction(seed).id, "v", "--force", "--strength", 1)
+        assert "leave the strength out" in cli(*words).stderr
+    assert json.loads(cli("user", "forget", "ann", "--yes", "--json").stdout)["files"] == [
+        str(exported)
+    ]
+    assert not exported.exists()
+
+
+@pytest.mark.parametrize("seed", [1, 2], ids=["another user's", "nobody's"])
+def test_a_file_that_was_written_over_is_not_forgotten_with_its_former_owner(
+    cli: Cli, memory: Memory, exported: Path, seed: int
+) -> None:
+    assert cli("vector", "export", direction(seed).id, "v", "--force").exit_code == 0
+    assert [file.user_id for file in memory.files.all()] == ["bob"][: 2 - seed]
+    assert json.loads(cli("user", "forget", "ann", "--yes", "--json").stdout)["files"] == []
+    assert SteeringVector.load(exported).id == direction(seed).id
 
 
 def test_export_for_other_programs(cli: Cli, accepted: Run, tmp_path: Path) -> None:

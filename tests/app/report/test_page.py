@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,7 +17,7 @@ from selfsteer.agents.loop import resume_run, run_goal
 from selfsteer.app.output import place
 from selfsteer.app.report.data import gather
 from selfsteer.app.report.page import render, write_report
-from selfsteer.errors import MemoryFileError
+from selfsteer.errors import MemoryFileError, SelfsteerError
 from selfsteer.memory.records import Run
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
@@ -210,6 +212,30 @@ def test_a_page_is_written_whole_and_replaces_an_older_one(
     write_report(memory, accepted.id, path)
     assert path.read_text(encoding="utf-8").endswith("</html>")
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_page_that_was_not_written_over_stays_with_its_run(
+    memory: Memory, accepted: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "r.html"
+    other = memory.runs.start(
+        "g", student="s", fingerprint="f", controller="self", seed=0, settings=accepted.settings
+    )
+
+    def about() -> list[str | None]:
+        return [file.run_id for file in memory.files.all() if file.path == path]
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    write_report(memory, accepted.id, path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(SelfsteerError, match="cannot be written"):
+            write_report(memory, other.id, path)
+    assert about() == [accepted.id, other.id]
+    write_report(memory, other.id, path)
+    assert about() == [other.id]
 
 
 def test_an_unknown_run_writes_nothing(memory: Memory, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -237,6 +238,47 @@ def test_what_is_pooled_is_stale_and_gone_and_others_made_with_it_are_told(
     assert memory.get_vector(later.id) == later
     assert traces(path.parent, ["anna", "zanzibar", numbers(mean)]) == []
     assert check(memory).faults == ()
+
+
+@pytest.mark.parametrize("user_id", ["3", "1", "ayer", "e", "ocke", "{"])
+def test_a_short_id_is_not_taken_for_a_part_of_other_settings(memory: Memory, user_id: str) -> None:
+    memory.users.add(user_id)
+    given = {"layer": 3, "student": "pocket", "layers": [1, 3], "simulated": True}
+    basis = memory.put_blob("basis", b"12", {"student_fingerprint": FINGERPRINT})
+    memory.users.pool(basis, [], kind="basis", settings=given)
+    memory.users.forget(user_id)
+    found = memory.users.pooled("basis", FINGERPRINT)
+    assert found is not None and not found.stale and found.settings == given
+
+
+@pytest.mark.parametrize("user_id", ["anna", 'a"na', "änna"])
+@pytest.mark.parametrize("named", [{"%s": 1}, {"without": ["%s"]}, {"without": {"id": "%s"}}])
+def test_no_settings_name_the_user_also_of_pools_of_others(
+    memory: Memory, path: Path, cast: dict[str, list[str]], user_id: str, named: dict[str, Any]
+) -> None:
+    memory.users.add(user_id)
+    basis = memory.put_blob("basis", b"12", {"student_fingerprint": FINGERPRINT})
+    escaped = json.dumps(user_id, ensure_ascii=False)[1:-1]
+    settings = json.loads(json.dumps(named).replace("%s", json.dumps(user_id)[1:-1]))
+    memory.users.pool(basis, ["bert"], kind="basis", settings=settings)
+    memory.users.forget(user_id)
+    found = memory.users.pooled("basis", FINGERPRINT)
+    assert found is not None and not found.stale and found.settings == {}
+    assert traces(path.parent, [escaped]) == []
+
+
+def test_words_about_the_user_go_from_what_was_pooled_from_them(
+    memory: Memory, path: Path, cast: dict[str, list[str]]
+) -> None:
+    memory.put_vector(direction(1))
+    memory.users.pool(
+        direction(1).id,
+        ["anna", "bert"],
+        kind="population",
+        settings={"note": "mostly anna's words"},
+    )
+    memory.users.forget("anna")
+    assert traces(path.parent, ["anna"]) == []
 
 
 def test_versions_that_were_read_off_what_is_pooled_are_told(

@@ -65,8 +65,8 @@ def test_a_file_that_was_written_over_is_about_what_it_says_now(users: Memory, p
     annas, other = start(users, "zanzibar", "anna"), start(users, "grumpy")
     page = path.with_name("page.html")
     for run in (annas, other):
-        users.files.note("page", page, run_ids=[run.id])
-        page.write_text(run.goal)
+        with users.files.writing("page", [page], run_ids=[run.id]):
+            page.write_text(run.goal)
     assert users.users.forget("anna").files == ()
     assert page.read_text() == "grumpy"
 
@@ -192,6 +192,48 @@ def test_a_page_that_cannot_be_deleted_is_named(
 
     monkeypatch.setattr(Path, "unlink", refuse)
     assert users.users.forget("anna").remains == (f"{page} cannot be deleted: Permission denied.",)
+
+
+@pytest.fixture
+def closed(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that cannot be searched, whoever runs the tests."""
+    folder = path.with_name("closed")
+    folder.mkdir()
+    stat = Path.stat
+
+    def refuse(self: Path, **more: bool) -> os.stat_result:
+        if folder in self.parents:
+            raise PermissionError(13, "Permission denied")
+        return stat(self, **more)
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    return folder
+
+
+def test_files_of_others_are_not_looked_for(users: Memory, closed: Path) -> None:
+    other = start(users, "grumpy", "bert")
+    users.files.note("page", closed / "bert.html", user_ids=["bert"])
+    users.files.note("events", closed / "bert.jsonl", run_ids=[other.id])
+    users.files.note("checkpoints", closed / "steps", run_ids=[other.id])
+    report = users.users.forget("anna")
+    assert report.remains == () and report.observations == 1
+    assert len(users.files.all()) == 3
+
+
+def test_files_in_a_folder_that_is_closed_are_named(users: Memory, closed: Path) -> None:
+    run = start(users, "zanzibar", "anna")
+    users.files.note("page", closed / "anna.html", user_ids=["anna"])
+    users.files.note("events", closed / "anna.jsonl", run_ids=[run.id])
+    users.files.note("checkpoints", closed / "steps", run_ids=[run.id])
+    users.files.note("backup", closed / "copy.db")
+    report = users.users.forget("anna")
+    assert sorted(report.remains) == [
+        f"{closed / 'anna.html'} cannot be deleted: Permission denied.",
+        f"{closed / 'anna.jsonl'} cannot be deleted: Permission denied.",
+        f"{closed / 'copy.db'} cannot be cleared: Permission denied.",
+        f"{closed / 'steps'} cannot be cleared: Permission denied.",
+    ]
+    assert (report.observations, report.files, report.cleaned) == (1, (), ())
 
 
 def test_a_backup_whose_making_was_cut_short(users: Memory, path: Path) -> None:

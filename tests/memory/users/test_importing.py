@@ -211,6 +211,10 @@ def test_parts_and_newer_roles_are_read(memory: Memory, file: Path) -> None:
         (talk(HELLO, session=""), "session: "),
         (talk(HELLO, scope="public"), "scope: "),
         (talk(HELLO, user=7), "whose it is"),
+        (talk(HELLO, session="s", order="1"), "order: "),
+        (talk(HELLO, session="s", order=True), "order: "),
+        (talk(HELLO, session="s", order=-1), "order: "),
+        (talk(HELLO, HI, session="s", order=2**53 - 1), "order: "),
         ({"rating": 4}, "not a JSON object"),
         ({"rating": {"prompt": PROMPT, "reply": "Hi.", "rating": "4"}}, "rating: "),
         ('{"rating": {"prompt": "x", "reply": "", "rating": 1e999}, "session": "s"}', "rating: "),
@@ -281,6 +285,34 @@ def test_what_is_exported_is_read_back(memory: Memory, file: Path) -> None:
     assert observed("bert") == observed("anna")
 
 
+def test_sessions_of_two_scopes_and_with_gaps_are_read_back_as_they_came(
+    memory: Memory, file: Path
+) -> None:
+    take(memory, file, talk(HELLO, session="s"), talk(HI, session="t", order=4))
+    take(memory, file, talk(MORE, HI, session="s", order=1, scope="shared"))
+    take(memory, file, {**RATING, "session": "u"}, talk(HELLO, session="s", order=7))
+    take(memory, file, {**RATING, "session": "s", "order": 2}, talk(HI, session="s", order=3))
+    before = [kept.observation for kept in memory.users.observations("anna")]
+    assert len(before) == 8
+    lines = list(export_lines(memory.users.observations("anna")))
+    assert take(memory, file, *lines).added == 0
+    take(memory, file, *lines, user_id="bert")
+    assert [kept.observation for kept in memory.users.observations("bert")] == before
+
+
+def test_a_line_says_where_its_messages_begin(memory: Memory, file: Path) -> None:
+    take(memory, file, talk(HELLO, HI, session="s"), talk(MORE, session="s", order=2))
+    assert told(memory) == ["Hello.", "Hi.", "How are you?"]
+    with pytest.raises(UserError, match="has another message"):
+        take(memory, file, talk(HI, session="s", order=2))
+
+
+def test_a_conversation_without_a_name_has_no_other_place(memory: Memory, file: Path) -> None:
+    """A log may number its lines; without a session that is no place."""
+    take(memory, file, talk(HELLO, order="first"), talk(HELLO, HI, order=5))
+    assert [kept.observation.order for kept in memory.users.observations("anna")] == [0, 1]
+
+
 @pytest.fixture(scope="module")
 def fuzzed() -> Iterator[Memory]:
     with tempfile.TemporaryDirectory() as folder, Memory.open(Path(folder) / "m.db") as memory:
@@ -320,7 +352,7 @@ LINE = st.one_of(
             ),
             max_size=3,
         ),
-        st.dictionaries(st.sampled_from(["user", "session", "scope"]), JSON, max_size=3),
+        st.dictionaries(st.sampled_from(["user", "session", "scope", "order"]), JSON, max_size=3),
     ),
     st.text(max_size=12),
 ).map(lambda text: text.encode("utf-8", "surrogatepass"))
