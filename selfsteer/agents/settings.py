@@ -38,8 +38,8 @@ class Effort(BaseModel):
         confirmation_samples: replies to each confirmation probe.
         report_samples: replies in all to the report probes, for each arm; 0 leaves them closed.
         report_judged: how many of the replies to each report probe the controller judges.
-        finalist_capability: questions of the capability set asked of each candidate from the
-            second look on.
+        refined_capability: questions of the capability set asked of each candidate of the second
+            look, and of a plan from memory that is looked at again; the last looks ask them all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,7 +54,7 @@ class Effort(BaseModel):
     confirmation_samples: int = Field(default=12, ge=1)
     report_samples: int = Field(default=256, ge=0)
     report_judged: int = Field(default=2, ge=1)
-    finalist_capability: int = Field(default=60, ge=1)
+    refined_capability: int = Field(default=60, ge=1)
 
 
 class RunSettings(BaseModel):

@@ -45,7 +45,7 @@ EFFORT = Effort(
     finalist_samples=1,
     confirmation_samples=2,
     report_samples=8,
-    finalist_capability=2,
+    refined_capability=2,
     polished=0,
     rechecked=0,
 )

@@ -122,7 +122,7 @@ def _look(
         )
     left = None
     if context.capability:
-        few = context.settings.effort.finalist_capability if _again(recalled) else None
+        few = context.settings.effort.refined_capability if _again(recalled) else None
         items = context.capability[:few]
         left = retention(context.student, items, [plan])[0].ratio
     measures = Measures(

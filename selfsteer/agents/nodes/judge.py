@@ -28,13 +28,11 @@ def judge(state: LoopState, context: Context) -> LoopState:
     )
     scores = score(context.student, plans, samples, context.judge, seed=context.settings.seed)
     stage = state["stage"]
-    refined, finalists = (
-        [CandidateResult.model_validate(row) for row in state[looks]]
-        for looks in ("refined", "finalists")
-    )
-    kept = {result.spec(): result.retention for result in (*refined, *finalists)}
+    finalists = [CandidateResult.model_validate(row) for row in state["finalists"]]
+    kept = {result.spec(): result.retention for result in finalists}
     if stage != "search":
-        kept |= _kept(context, {s: p for s, p in zip(specs, plans, strict=True) if s not in kept})
+        fresh = {spec: plan for spec, plan in zip(specs, plans, strict=True) if spec not in kept}
+        kept |= _kept(context, fresh, all_questions=stage in LAST_LOOKS)
     results = [
         _result(spec, outcome, kept.get(spec)) for spec, outcome in zip(specs, scores, strict=True)
     ]
@@ -68,14 +66,16 @@ def _failures(best: CandidateScore, context: Context) -> list[dict[str, object]]
 
 
 def _kept(
-    context: Context, plans: Mapping[CandidateSpec, Plan]
+    context: Context, plans: Mapping[CandidateSpec, Plan], *, all_questions: bool
 ) -> dict[CandidateSpec, float | None]:
     """What share of the student's abilities candidates leave; None where there are no questions.
 
     A vector can have every reply do what was asked, in good order, and take away all knowledge. So
-    this is known before the places for the last looks are given away.
+    this is known before the places for the last looks are given away. Those ask all questions, as
+    the one that accepts does: of some of them, figures near the limit would be chance.
     """
-    items = context.capability[: context.settings.effort.finalist_capability]
+    few = None if all_questions else context.settings.effort.refined_capability
+    items = context.capability[:few]
     if not items or not plans:
         return dict.fromkeys(plans)
     scores = retention(context.student, items, list(plans.values()))
