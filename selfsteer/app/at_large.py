@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from selfsteer.app.loading import load_student
@@ -42,25 +42,23 @@ def learned_for(memory: Memory) -> list[Pooled]:
     return memory.users.newest(KIND)
 
 
-def learn_anew(memory: Memory, stale: Sequence[Pooled]) -> list[str]:
+def learn_anew(memory: Memory, stale: Sequence[Pooled]) -> Iterator[str]:
     """Make anew what was learned and is stale, without those who left.
 
     One whose student cannot be loaded is told of on stderr; it is learned when that student's users
     are derived next.
 
-    Returns:
-        the ids of the new artefacts.
+    Yields:
+        the id of each new artefact, as soon as it is kept.
 
     Raises:
         MemoryFileError: the file cannot be read or written.
     """
-    made = []
     for pooled in stale:
         name = str(pooled.settings.get("student", ""))
         try:
             student = load_student(name, None, None)
             if student.fingerprint == pooled.fingerprint:
-                made.append(at_large(memory, student).encoder.id)
+                yield at_large(memory, student).encoder.id
         except (StudentError, DatasetError) as error:
             stderr().print(literal(f"warning: not learned anew for {name!a} yet: {error}"))
-    return made

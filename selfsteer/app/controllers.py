@@ -53,23 +53,22 @@ class Payer:
         """
         from selfsteer.agents.paid_calls import PaidCalls
 
-        account, how = self._account(), (self.on_ambiguous, self._clock(), self._resume())
-        return PaidCalls(*account, model, price, *how)
+        return PaidCalls(*self._account(), model, price, *self._terms())
 
     def batched_calls(self, model: BatchModel, price: Price) -> PaidCalls:
         """The same, with many calls handed in together."""
         from selfsteer.agents.paid_batches import BatchedCalls
 
-        account, how = self._account(), (self.on_ambiguous, self._clock(), self._resume())
-        return BatchedCalls(*account, model, price, *how)
+        return BatchedCalls(*self._account(), model, price, *self._terms())
 
     def _account(self) -> tuple[Ledger, str, Budget]:
         return self.memory.ledger, self.run_id, self.budget
 
-    def _resume(self) -> str:
+    def _terms(self) -> tuple[OnAmbiguous, Clock, str]:
         from selfsteer.app.hints import command
 
-        return command(f"resume {self.run_id}", self.memory.path)
+        resume = command(f"resume {self.run_id}", self.memory.path)
+        return self.on_ambiguous, self._clock(), resume
 
     def _clock(self) -> Clock:
         """Goes on from where the run was stopped."""

@@ -216,8 +216,8 @@ def forget(
             _tell(report)
         rebuilt: list[str] = []
         try:
-            for one in stale:
-                rebuilt += learn_anew(memory, [one])
+            for artefact_id in learn_anew(memory, stale):
+                rebuilt.append(artefact_id)  # one by one: what was made is told if the next fails
         finally:  # the user is known no longer, so that nothing can be told a second time
             if json_:
                 print_json({**report.model_dump(), "rebuilt": rebuilt})
