@@ -8,7 +8,8 @@ is read and not bred again, so that a stopped run goes on where it was.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from langgraph.runtime import RunControl
 
@@ -22,7 +23,7 @@ from selfsteer.agents.evolving.genomes import World
 from selfsteer.agents.evolving.last_looks import Champions, compare, finalists
 from selfsteer.agents.evolving.looks import Groups
 from selfsteer.agents.evolving.settings import EvolveSettings
-from selfsteer.agents.loop import STOPS, begin, check_parties, quiet
+from selfsteer.agents.loop import begin, check_parties, quiet, stretch
 from selfsteer.agents.nodes.confirm import confirm
 from selfsteer.agents.nodes.remember import remember
 from selfsteer.agents.probes import deal_probes
@@ -31,6 +32,7 @@ from selfsteer.agents.state import LoopState
 from selfsteer.errors import ControllerError
 from selfsteer.memory.export import write_events
 from selfsteer.memory.records import Run, Stretch
+from selfsteer.memory.runs import fresh_id
 from selfsteer.memory.store import Memory
 from selfsteer.steering.datasets import ContrastiveDataset
 from selfsteer.steering.metrics.retention import CapabilityItem
@@ -83,9 +85,10 @@ def evolve_goal(
             f"The controller {controller.name} judges by pairs, and the founders share none that "
             "memory holds; give it a dataset."
         )
-    run = begin(memory, student, controller, settings, run_id)
-    context = _context(run, student, controller, memory, capability, listener)
-    return _drive(context, pairs, control)
+    run_id = run_id or fresh_id()
+    context = _context(run_id, settings, student, controller, memory, capability, listener)
+    record = partial(begin, memory, student, controller, settings, run_id)
+    return _drive(record, context, pairs, control)
 
 
 def resume_evolution(
@@ -105,9 +108,10 @@ def resume_evolution(
         MemoryFileError: no such run, one that ended, or one of another student or controller.
     """
     run = check_parties(memory.runs.get(run_id), student, controller)
-    memory.runs.resume(run_id)
-    context = _context(run, student, controller, memory, capability, listener)
-    return _drive(context, dataset or _shared(memory, context.world.founders), control)
+    settings = settings_of(run, EvolveSettings)
+    context = _context(run_id, settings, student, controller, memory, capability, listener)
+    pairs = dataset or _shared(memory, context.world.founders)
+    return _drive(partial(memory.runs.resume, run_id), context, pairs, control)
 
 
 def _shared(memory: Memory, founders: Sequence[SteeringVector]) -> ContrastiveDataset | None:
@@ -118,16 +122,16 @@ def _shared(memory: Memory, founders: Sequence[SteeringVector]) -> ContrastiveDa
 
 
 def _context(
-    run: Run,
+    run_id: str,
+    settings: EvolveSettings,
     student: Student,
     controller: Controller,
     memory: Memory,
     capability: Sequence[CapabilityItem],
     listener: Listener,
 ) -> EvolveContext:
-    settings = settings_of(run, EvolveSettings)
     return EvolveContext(
-        run_id=run.id,
+        run_id=run_id,
         settings=settings,
         student=student,
         memory=memory,
@@ -139,26 +143,24 @@ def _context(
 
 
 def _drive(
-    context: EvolveContext, pairs: ContrastiveDataset | None, control: RunControl | None
+    record: Callable[[], object],
+    context: EvolveContext,
+    pairs: ContrastiveDataset | None,
+    control: RunControl | None,
 ) -> Run:
-    """Evolve as far as it goes; whatever ends it, the run's row and its file say so."""
-    runs, began = context.memory.runs, time.monotonic()
-    status: Stretch = "failed"
-    try:
+    """Evolve as far as it goes, once the run is on record as running."""
+    with stretch(context.memory, context.run_id) as began:
+        record()
         write_events(context.memory, context.run_id)
         context.emit("started", "started", {"run": context.run_id, "goal": context.goal.text})
-        if pairs is not None:
-            context.controller.learn(context.goal, pairs)
-        status = _evolve(context, control)
-    except StopAsked:
-        status = "stopped"
-    except STOPS:
-        status = "stopped"
-        raise
-    finally:
-        ended = runs.finish(context.run_id, status, seconds=time.monotonic() - began)
+        try:
+            if pairs is not None:
+                context.controller.learn(context.goal, pairs)
+            status = _evolve(context, control)
+        except StopAsked:
+            status = "stopped"
         write_events(context.memory, context.run_id)
-    return ended
+        return context.memory.runs.finish(context.run_id, status, seconds=time.monotonic() - began)
 
 
 def _evolve(context: EvolveContext, control: RunControl | None) -> Stretch:

@@ -7,7 +7,9 @@ keys that it computes again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 from langchain_core.runnables import RunnableConfig
@@ -30,6 +32,7 @@ from selfsteer.errors import MemoryFileError
 from selfsteer.memory.export import write_events
 from selfsteer.memory.meaning import Meaning
 from selfsteer.memory.records import Run, Stretch
+from selfsteer.memory.runs import fresh_id
 from selfsteer.memory.store import Memory
 from selfsteer.steering.extraction.registry import check_method
 from selfsteer.steering.metrics.retention import CapabilityItem
@@ -87,9 +90,10 @@ def run_goal(
     check_method(settings.method)
     if user_id is not None:
         memory.users.get(user_id)
-    run = begin(memory, student, controller, settings, run_id, user_id)
-    context = _context(run.id, settings, student, controller, memory, capability, listener, meaning)
-    return _drive({"run_id": run.id}, context, control)
+    run_id = run_id or fresh_id()
+    context = _context(run_id, settings, student, controller, memory, capability, listener, meaning)
+    record = partial(begin, memory, student, controller, settings, run_id, user_id)
+    return _drive(record, {"run_id": run_id}, context, control)
 
 
 def resume_run(
@@ -119,9 +123,8 @@ def resume_run(
         check_answered(memory, run_id)
     settings = settings_of(run, RunSettings)
     check_method(settings.method)
-    memory.runs.resume(run_id)
     context = _context(run_id, settings, student, controller, memory, capability, listener, meaning)
-    return _drive(None, context, control)
+    return _drive(partial(memory.runs.resume, run_id), None, context, control)
 
 
 def begin(
@@ -129,7 +132,7 @@ def begin(
     student: Student,
     controller: Controller,
     settings: RunSettings,
-    run_id: str | None,
+    run_id: str,
     user_id: str | None = None,
 ) -> Run:
     """Put a new run on record, with all that `check_parties` compares when it is resumed."""
@@ -193,10 +196,33 @@ def _context(
     )
 
 
-def _drive(start: LoopState | None, context: Context, control: RunControl | None) -> Run:
-    """Run the graph as far as it goes; whatever ends it, the run's row and its file say so."""
-    runs, began = context.memory.runs, time.monotonic()
+@contextmanager
+def stretch(memory: Memory, run_id: str) -> Iterator[float]:
+    """The time at which a stretch of a run begins, to be put on record within.
+
+    Whatever breaks it off, from the moment the run is on record as running, the run's row and its
+    file say so.
+    """
+    began = time.monotonic()
     try:
+        yield began
+    except BaseException as error:
+        if memory.runs.running(run_id):
+            status: Stretch = "stopped" if isinstance(error, STOPS) else "failed"
+            memory.runs.finish(run_id, status, seconds=time.monotonic() - began)
+            write_events(memory, run_id)
+        raise
+
+
+def _drive(
+    record: Callable[[], object],
+    start: LoopState | None,
+    context: Context,
+    control: RunControl | None,
+) -> Run:
+    """Run the graph as far as it goes, once the run is on record as running."""
+    with stretch(context.memory, context.run_id) as began:
+        record()
         if start is None:
             write_events(context.memory, context.run_id)
         path = checkpoints_file(context.memory.path)
@@ -205,15 +231,12 @@ def _drive(start: LoopState | None, context: Context, control: RunControl | None
             _prune(saver, context)
             status = _invoke(start, context, saver, control)
             write_events(context.memory, context.run_id)
-            ended = runs.finish(context.run_id, status, seconds=time.monotonic() - began)
+            ended = context.memory.runs.finish(
+                context.run_id, status, seconds=time.monotonic() - began
+            )
             if status in ENDED:
                 # Only now: a run that is killed before it is marked has to find its end here.
                 saver.delete_thread(context.run_id)
-    except BaseException as error:
-        status = "stopped" if isinstance(error, STOPS) else "failed"
-        runs.finish(context.run_id, status, seconds=time.monotonic() - began)
-        write_events(context.memory, context.run_id)
-        raise
     return ended
 
 

@@ -118,6 +118,13 @@ class Runs:
         )
         return {row["id"] for row in rows}
 
+    def running(self, run_id: str) -> bool:
+        """Whether there is such a run, and a stretch of it goes on as far as its row says."""
+        rows = self._connection.query(
+            "SELECT 1 FROM runs WHERE id = ? AND status = 'running'", [run_id]
+        )
+        return bool(rows)
+
     def with_vectors(self) -> dict[str, tuple[str, ...]]:
         """The runs of which a round ended with a vector, oldest first, by the vector's id."""
         rows = self._connection.query(
