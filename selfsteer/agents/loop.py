@@ -207,9 +207,8 @@ def stretch(memory: Memory, run_id: str) -> Iterator[float]:
     try:
         yield began
     except BaseException as error:
-        if memory.runs.running(run_id):
-            status: Stretch = "stopped" if isinstance(error, STOPS) else "failed"
-            memory.runs.finish(run_id, status, seconds=time.monotonic() - began)
+        status: Stretch = "stopped" if isinstance(error, STOPS) else "failed"
+        if memory.runs.break_off(run_id, status, seconds=time.monotonic() - began):
             write_events(memory, run_id)
         raise
 

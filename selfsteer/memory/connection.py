@@ -98,14 +98,24 @@ class Connection:
                 with self.db.atomic():
                     yield self.db
                 return
-            self.db.conn.execute("BEGIN IMMEDIATE")
             try:
+                # Within: Ctrl-C may strike when this has waited for its turn, and just begun.
+                self.db.conn.execute("BEGIN IMMEDIATE")
                 yield self.db
                 self.db.conn.execute("COMMIT")
             except BaseException:
                 # BaseException: Ctrl-C must not leave a transaction open either.
                 self.db.rollback()
                 raise
+
+    def abandon(self) -> None:
+        """Roll back a transaction of this thread that nothing can end any more.
+
+        An interruption that strikes between the start of a ``with`` statement and its block leaves
+        one open, and whatever is written from then on would be lost with it.
+        """
+        with self._lock, self._plain_words():
+            self.db.rollback()
 
     def use_write_ahead_log(self) -> None:
         """Let readers and one writer work side by side; the file remembers it.

@@ -118,13 +118,6 @@ class Runs:
         )
         return {row["id"] for row in rows}
 
-    def running(self, run_id: str) -> bool:
-        """Whether there is such a run, and a stretch of it goes on as far as its row says."""
-        rows = self._connection.query(
-            "SELECT 1 FROM runs WHERE id = ? AND status = 'running'", [run_id]
-        )
-        return bool(rows)
-
     def with_vectors(self) -> dict[str, tuple[str, ...]]:
         """The runs of which a round ended with a vector, oldest first, by the vector's id."""
         rows = self._connection.query(
@@ -158,6 +151,22 @@ class Runs:
     ) -> Run:
         """End this stretch of a run, which took ``seconds``."""
         return self._move(run_id, status, finished=now(), seconds=seconds)
+
+    def break_off(self, run_id: str, status: Stretch, *, seconds: float) -> bool:
+        """End a stretch that an error broke off, unless the run is not on record as running.
+
+        Whatever was being written by this thread is rolled back first.
+
+        Returns:
+            whether it was running.
+        """
+        self._connection.abandon()
+        with self._connection.write() as db:
+            rows = db.execute("SELECT 1 FROM runs WHERE id = ? AND status = 'running'", [run_id])
+            running = bool(rows.fetchall())
+            if running:
+                self.finish(run_id, status, seconds=seconds)
+        return running
 
     def resume(self, run_id: str) -> Run:
         """Open a run again that was stopped, waits, failed, or was killed while running.

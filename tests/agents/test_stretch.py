@@ -69,6 +69,25 @@ def test_before_it_is_on_record(
     assert memory.runs.all() == []
 
 
+def test_as_it_begins_to_write(
+    talker: Student, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C between the start of a ``with`` statement and its block runs no ``__exit__``."""
+
+    def stranded(*args: Any, **kwargs: Any) -> None:
+        memory.connection.db.conn.execute("BEGIN IMMEDIATE")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Runs, "add_candidates", stranded)
+        with pytest.raises(KeyboardInterrupt):
+            run_goal(talker, Scripted(), memory, settings())
+    (run,) = memory.runs.all()
+    with Memory.open(memory.path) as other:
+        assert other.runs.get(run.id).status == "stopped"
+    assert resume_run(run.id, talker, Scripted(), memory).status == "accepted"
+
+
 def test_right_after_its_end(
     talker: Student, memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,9 @@
-"""Waiting for other processes where SQLite itself does not wait."""
+"""Waiting for other processes where SQLite itself does not, and being interrupted meanwhile."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 import threading
 from contextlib import closing
@@ -47,3 +49,32 @@ def test_patience_ends(
     refused = pytest.raises(MemoryFileError, match="stayed in use by another process")
     with closing(other), closing(Connection(path, read_only=False)) as own, refused:
         own.use_write_ahead_log()
+
+
+def test_an_interruption_while_it_waits_to_write_leaves_nothing_open(
+    held: tuple[Path, sqlite3.Connection],
+) -> None:
+    path, other = held
+    interrupt = threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT))
+    release = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+    with closing(other), closing(Connection(path, read_only=False)) as own:
+        interrupt.start()
+        release.start()
+        with pytest.raises(KeyboardInterrupt), own.write() as db:
+            db.execute("INSERT INTO t VALUES (1)")
+        release.join()
+        assert not own.db.conn.in_transaction
+        with own.write() as db:
+            db.execute("INSERT INTO t VALUES (2)")
+        assert other.execute("SELECT a FROM t").fetchall() == [(2,)]
+
+
+def test_what_an_interruption_left_open_can_be_abandoned(tmp_path: Path) -> None:
+    with closing(Connection(tmp_path / "memory.db", read_only=False)) as own:
+        own.abandon()
+        own.db.execute("CREATE TABLE t (a)")
+        own.db.conn.execute("BEGIN IMMEDIATE")
+        own.db.execute("INSERT INTO t VALUES (1)")
+        own.abandon()
+        assert not own.db.conn.in_transaction
+        assert own.query("SELECT a FROM t") == []
