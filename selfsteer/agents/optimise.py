@@ -21,6 +21,7 @@ from optuna.distributions import (
 )
 
 from selfsteer.agents.policy import utility
+from selfsteer.agents.sites import GOES_ON, coarse
 from selfsteer.agents.types import CandidateResult, CandidateSpec, SearchSpace, Thresholds
 
 GRID_STRENGTHS = 4
@@ -30,7 +31,7 @@ DOSES_BETWEEN = (1 / 1.1, 1.1)
 
 
 def first_batch(space: SearchSpace) -> list[CandidateSpec]:
-    """A coarse grid: every site, layer and operator of the space, `add` at a few strengths.
+    """A coarse grid: sites, layers and operators of the space, `add` at a few strengths.
 
     Where the trials do not suffice for every layer, layers spread evenly over the space get it. It
     goes from the middle of the layers and strengths outwards, sites by turns, so that a search cut
@@ -43,14 +44,15 @@ def first_batch(space: SearchSpace) -> list[CandidateSpec]:
         else [ABLATE_STRENGTH]
         for operator in space.operators
     }
-    affordable = max(1, space.trials // (len(space.sites) * sum(map(len, strengths.values()))))
+    sites = coarse(space.sites)
+    affordable = max(1, space.trials // (len(sites) * sum(map(len, strengths.values()))))
     layers = sorted(_spread(space.layers, affordable))
     specs = [
         (_off_centre(layers, layer) + _off_centre(strengths[operator], strength), spec)
         for operator in space.operators
         for layer in layers
         for strength in strengths[operator]
-        for site in space.sites
+        for site in sites
         for spec in [_spec(space, site, layer, operator, strength)]
     ]
     specs.sort(key=lambda row: row[0])
@@ -163,7 +165,7 @@ def next_batch(
 def constraints(result: CandidateResult, thresholds: Thresholds) -> dict[str, float]:
     """What a candidate may cost, as Optuna takes it: above 0 is past the limit.
 
-    Retention is known of candidates that were looked at again, so of earlier rounds only.
+    Retention is known of candidates that were good enough to be asked.
     """
     past = {
         "coherence": math.log(result.coherence / thresholds.coherence),
@@ -172,6 +174,16 @@ def constraints(result: CandidateResult, thresholds: Thresholds) -> dict[str, fl
     if result.retention is not None:
         past["retention"] = thresholds.retention - result.retention
     return past
+
+
+def going_on(space: SearchSpace, specs: Sequence[CandidateSpec]) -> list[CandidateSpec]:
+    """The candidates, and behind each that stops early the same with a push that goes on."""
+    return [
+        spec.model_copy(update={"site": site})
+        for spec in specs
+        for site in (spec.site, GOES_ON.get(spec.site))
+        if site in space.sites
+    ]
 
 
 def beside(

@@ -65,7 +65,8 @@ def afford(
         each: replies that the student gives for a unit.
         beside: replies that come in any case, or have to stay possible.
         least: units below which the work is not worth doing.
-        candidates: whether a unit is a candidate of the search.
+        candidates: whether a unit is a candidate of the search, which leaves one more for the look
+            that accepts or refuses.
 
     Raises:
         OutOfBudget: there is room for fewer than ``least`` units.
@@ -77,7 +78,7 @@ def afford(
         replies = beside + each * units
         return budget.exceeded(
             spent.plus(
-                candidates=units if candidates else 0,
+                candidates=units + 1 if candidates else 0,
                 generated_tokens=replies * context.settings.max_new_tokens,
                 minutes=replies * minutes,
             )

@@ -38,8 +38,9 @@ class Effort(BaseModel):
         confirmation_samples: replies to each confirmation probe.
         report_samples: replies in all to the report probes, for each arm; 0 leaves them closed.
         report_judged: how many of the replies to each report probe the controller judges.
-        refined_capability: questions of the capability set asked of each candidate of the second
-            look, and of a plan from memory that is looked at again; the last looks ask them all.
+        refined_capability: questions of the capability set asked of the best quarter of the search,
+            of each candidate of the second look, and of a plan from memory that is looked at again;
+            the last looks ask them all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -289,7 +289,7 @@ def test_a_part_learns_from_pairs_that_can_be_read_where_the_others_are(
         asked = approval.question_of(memory, run.id)
         seen.append(asked.occasion)
         if asked.occasion != "data/0":
-            with pytest.raises(DatasetError, match=r"read at text.*read at reply, opening"):
+            with pytest.raises(DatasetError, match=r"read at text.*read at reply, lead, opening"):
                 approval.replace_data(memory, run.id, bare)
         approval.accept(memory, run.id)
         run = resume_run(run.id, talker, Scripted(split_then_confirm), memory)

@@ -13,6 +13,7 @@ from selfsteer.agents.optimise import (
     beside,
     constraints,
     first_batch,
+    going_on,
     new_ground,
     next_batch,
     within,
@@ -120,6 +121,25 @@ def test_every_site_gets_the_same_grid() -> None:
     by_site = [[s.model_dump(exclude={"site"}) for s in grid if s.site == x] for x in space.sites]
     assert by_site[0] == by_site[1]
     assert len(grid) == 40
+
+
+def test_what_goes_on_has_no_place_in_the_grid_beside_what_stops_early() -> None:
+    space = SPACE.model_copy(update={"sites": ("lead", "reply", "start"), "trials": 40})
+    assert first_batch(space) == first_batch(space.model_copy(update={"sites": ("lead", "start")}))
+    alone = first_batch(space.model_copy(update={"sites": ("reply",)}))
+    assert {spec.site for spec in alone} == {"reply"}
+
+
+def test_what_goes_on_is_looked_at_behind_what_stops_early() -> None:
+    space = SPACE.model_copy(update={"sites": ("lead", "reply", "start")})
+    lead, start = (
+        CandidateSpec(site=site, layer=1, operator="add", strength=0.5)
+        for site in ("lead", "start")
+    )
+    reply = lead.model_copy(update={"site": "reply"})
+    assert going_on(space, [start, lead]) == [start, lead, reply]
+    assert going_on(space, [reply]) == [reply]
+    assert going_on(space.model_copy(update={"sites": ("lead",)}), [lead]) == [lead]
 
 
 def test_a_deep_student_is_searched_over_its_whole_depth() -> None:

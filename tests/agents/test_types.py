@@ -129,8 +129,8 @@ def test_sites_follow_the_data() -> None:
         for question, system in (("Hi", "Be grumpy."), ("Hi", None), ("Hello", None))
     )
     bare = Example(prompt=Prompt.raw("hello there"))
-    assert sites(pair(told, untold)) == ("reply", "opening", "start")
+    assert sites(pair(told, untold)) == ("reply", "lead", "opening", "start")
     assert sites(pair(bare, bare)) == sites(pair(told, untold), pair(bare, bare)) == ("text",)
     # The same prompts on both sides, in whichever order: replies start alike.
-    assert sites(pair(untold, untold)) == ("reply", "opening")
-    assert sites(pair(untold, other), pair(other, untold)) == ("reply", "opening")
+    assert sites(pair(untold, untold)) == ("reply", "lead", "opening")
+    assert sites(pair(untold, other), pair(other, untold)) == ("reply", "lead", "opening")

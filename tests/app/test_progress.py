@@ -220,5 +220,5 @@ def test_a_terminal_shows_goal_candidates_and_best(
     written = watch_a_run(talker, memory, terminal=True)
     assert "[goal]" in written
     assert "round 1" in written
-    assert re.search(r"best so far: (reply|opening|start), layer \d, add", written)
+    assert re.search(r"best so far: (reply|lead|opening|start), layer \d, add", written)
     assert GOAL not in written  # the events' own lines are not printed beside the panel

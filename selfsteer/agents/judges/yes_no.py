@@ -11,6 +11,10 @@ the two readings counts: what a small model has read last weighs most with it, a
 tokens at a time has forgotten how a reply began. (Judges prefer by position: Wang et al., "Large
 Language Models are not Fair Evaluators", 2023.)
 
+What this leaves is too unsure of itself, so its log-odds are doubled, as those of two readings that
+agree add up. (Sharpening by one factor on the log-odds: temperature scaling, Guo et al., "On
+Calibration of Modern Neural Networks", 2017; docs/decisions/0014-as-sure-as-it-is-right.md.)
+
 A reply counts as far as it is not a loop: an overdose of steering ends in loops of the word that it
 pushes to, and a small model takes the word for the thing.
 """
@@ -50,15 +54,15 @@ class Answers(NamedTuple):
 def yes_no_verdicts(
     student: Student, goal: Goal, samples: Sequence[Sample], *, by_rubric: bool = False
 ) -> list[Verdict]:
-    """P(yes) / (P(yes) + P(no)) of the unsteered student for every reply, drawn towards a half.
+    """The probability that a reply fits, by P(yes) against P(no) of the unsteered student.
 
-    The score is 1/2 + P(what is said before the answer) * (P(yes) / (P(yes) + P(no)) - 1/2), so
-    it is on the side of the likelier answer; above a half, it is the lower one of two readings, of
-    which the second has the sentences in the opposite order. Either is multiplied by the share of
-    the reply that is no loop (`steering.metrics.coherence.looping`), so that what is mostly one
-    fits nothing. Identical replies are asked about once. An empty reply fits no request. An answer
-    counts by its first token. A reply is asked about on one line, so that none can bring a request
-    or a question of its own.
+    A reading gives 1/2 + P(what is said before the answer) * (P(yes) / (P(yes) + P(no)) - 1/2), so
+    it is on the side of the likelier answer; above a half, the lower one of two readings counts, of
+    which the second has the sentences in the opposite order. The score is that with its log-odds
+    doubled, times the share of the reply that is no loop (`steering.metrics.coherence.looping`), so
+    that what is mostly one fits nothing. Identical replies are asked about once. An empty reply
+    fits no request. An answer counts by its first token. A reply is asked about on one line, so
+    that none can bring a request or a question of its own.
 
     Args:
         student: the model that judges; its hooks are off.
@@ -78,8 +82,14 @@ def yes_no_verdicts(
     for reply, text in again.items():
         scores[reply] = min(scores[reply], second.get(text, 1.0))
     for reply, ids in zip(replies, _token_ids(student, replies), strict=True):
-        scores[reply] *= 1 - looping(ids)
+        scores[reply] = doubled(scores[reply]) * (1 - looping(ids))
     return [Verdict(score=scores.get(sample.reply, 0.0)) for sample in samples]
+
+
+def doubled(probability: float) -> float:
+    """The probability whose log-odds are twice those of this one."""
+    fits, not_so = probability**2, (1 - probability) ** 2
+    return fits / (fits + not_so)
 
 
 def turned(text: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Sequence
+from typing import Any
 
 from selfsteer.agents.context import Context, last_user_turn
 from selfsteer.agents.leading import likeliest, together
@@ -16,10 +18,11 @@ from selfsteer.steering.metrics.retention import retention
 from selfsteer.steering.plan import Plan
 
 SHOWN = 4  # replies of a failure
+ONE_IN = 4  # candidates of a batch of the search is asked what it leaves of the student's abilities
 
 
 def judge(state: LoopState, context: Context) -> LoopState:
-    """Judge, measure coherence (after the search: retention too), and put the results on record."""
+    """Judge, measure coherence and retention, and put the results on record."""
     context.prepare_judge(state["dataset_id"])
     specs = [CandidateSpec.model_validate(row) for row in state["pending"]]
     plans = context.plans(specs, state)
@@ -29,13 +32,8 @@ def judge(state: LoopState, context: Context) -> LoopState:
     scores = score(context.student, plans, samples, context.judge, seed=context.settings.seed)
     stage = state["stage"]
     finalists = [CandidateResult.model_validate(row) for row in state["finalists"]]
-    kept = {result.spec(): result.retention for result in finalists}
-    if stage != "search":
-        fresh = {spec: plan for spec, plan in zip(specs, plans, strict=True) if spec not in kept}
-        kept |= _kept(context, fresh, all_questions=stage in LAST_LOOKS)
-    results = [
-        _result(spec, outcome, kept.get(spec)) for spec, outcome in zip(specs, scores, strict=True)
-    ]
+    results = [_result(spec, outcome) for spec, outcome in zip(specs, scores, strict=True)]
+    results = _with_retention(results, plans, state, context)
     _record(state, context, results, scores)
     if stage == "recheck":
         known = {result.spec(): result for result in finalists}
@@ -65,31 +63,53 @@ def _failures(best: CandidateScore, context: Context) -> list[dict[str, object]]
     ]
 
 
-def _kept(
-    context: Context, plans: Mapping[CandidateSpec, Plan], *, all_questions: bool
-) -> dict[CandidateSpec, float | None]:
-    """What share of the student's abilities candidates leave; None where there are no questions.
+def _with_retention(
+    results: Sequence[CandidateResult], plans: Sequence[Plan], state: LoopState, context: Context
+) -> list[CandidateResult]:
+    """The results with the share of the student's abilities that they leave, where it is asked for.
 
     A vector can have every reply do what was asked, in good order, and take away all knowledge. So
-    this is known before the places for the last looks are given away. Those ask all questions, as
-    the one that accepts does: of some of them, figures near the limit would be chance.
+    this is known before the places for closer looks are given away. The last looks ask all
+    questions, as the one that accepts does: of some, figures near the limit would be chance.
     """
-    few = None if all_questions else context.settings.effort.refined_capability
-    items = context.capability[:few]
-    if not items or not plans:
-        return dict.fromkeys(plans)
-    scores = retention(context.student, items, list(plans.values()))
-    return {spec: score.ratio for spec, score in zip(plans, scores, strict=True)}
+    stage = state["stage"]
+    asked = _best(results, context) if stage == "search" else results
+    known = _known(state)
+    wanted = {result.spec() for result in asked} - known.keys()
+    plan_of = {
+        result.spec(): plan
+        for result, plan in zip(results, plans, strict=True)
+        if result.spec() in wanted
+    }
+    items = context.capability
+    if stage not in LAST_LOOKS:
+        items = items[: context.settings.effort.refined_capability]
+    if items and plan_of:
+        scores = retention(context.student, items, list(plan_of.values()))
+        known |= {spec: score.ratio for spec, score in zip(plan_of, scores, strict=True)}
+    return [r.model_copy(update={"retention": known.get(r.spec())}) for r in results]
 
 
-def _result(spec: CandidateSpec, outcome: CandidateScore, kept: float | None) -> CandidateResult:
+def _best(results: Sequence[CandidateResult], context: Context) -> list[CandidateResult]:
+    """Those of a batch of the search that may be looked at again."""
+    ranked = sorted(results, key=lambda r: utility(r, context.goal.thresholds), reverse=True)
+    return ranked[: math.ceil(len(ranked) / ONE_IN)]
+
+
+def _known(state: LoopState) -> dict[CandidateSpec, float | None]:
+    """What earlier looks of this round know, if they asked as many questions as this one."""
+    rows: Any = state["results"] if state["stage"] == "refine" else state["finalists"]
+    looks = [CandidateResult.model_validate(row) for row in rows]
+    return {look.spec(): look.retention for look in looks if look.retention is not None}
+
+
+def _result(spec: CandidateSpec, outcome: CandidateScore) -> CandidateResult:
     return CandidateResult(
         **spec.model_dump(),
         steerability=outcome.steerability,
         coherence=outcome.coherence,
         broken=outcome.broken,
         repetition=outcome.repetition,
-        retention=kept,
         n=outcome.n,
     )
 

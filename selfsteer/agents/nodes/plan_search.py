@@ -17,6 +17,7 @@ from selfsteer.agents.optimise import (
     DOSES_BETWEEN,
     beside,
     first_batch,
+    going_on,
     new_ground,
     next_batch,
     within,
@@ -95,7 +96,7 @@ def _closer_look(space: SearchSpace, state: LoopState, context: Context) -> Loop
         best = _best(state["results"], effort.refined, context)
         led = leading(_earlier(space, state), context.goal.thresholds, 1)
         best += [result.spec() for result in led if result.spec() not in best]
-        return {"stage": "refine", "pending": _dump(beside(space, best))}
+        return {"stage": "refine", "pending": _dump(beside(space, going_on(space, best)))}
     if state["stage"] == "refine":
         best = _best(state["refined"], effort.finalists, context, of_one_place=OF_ONE_PLACE)
         return {"stage": "finalists", "pending": _dump(best)}

@@ -8,11 +8,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from selfsteer.agents.judges import yes_no
 from selfsteer.agents.judges.yes_no import (
     Answers,
     answer_tokens,
+    doubled,
     place_of_answer,
     turned,
     yes_no_verdicts,
@@ -74,7 +77,21 @@ def test_a_score_is_yes_against_no_over_all_spellings(talker: Student) -> None:
         for letter in "yYnN"
     }
     yes, no = (probability[a] + probability[a.title()] for a in "yn")
-    assert verdict.score == pytest.approx(yes / (yes + no), rel=1e-3)
+    assert verdict.score == pytest.approx(yes**2 / (yes**2 + no**2), rel=1e-3)
+
+
+@given(st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+def test_doubling_keeps_sides_and_order(one: float, other: float) -> None:
+    assert 0 <= doubled(one) <= 1
+    assert (doubled(one) > 0.5) == (one > 0.5) or one == pytest.approx(0.5)
+    assert doubled(one) + doubled(1 - one) == pytest.approx(1)
+    assert doubled(min(one, other)) <= doubled(max(one, other))
+
+
+@given(st.floats(-10.0, 10.0))
+def test_doubling_doubles_the_log_odds(odds: float) -> None:
+    probability = doubled(1 / (1 + math.exp(-odds)))
+    assert math.log(probability / (1 - probability)) == pytest.approx(2 * odds, abs=1e-5)
 
 
 def test_yes_and_no_are_treated_alike(talker: Student, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +186,7 @@ def test_answers_are_weighed_where_they_are_given_and_scores_return_to_their_rep
     place = len(ids_of(talker, "asked a, is b, so "))
     spy.odds = {("one", place): odds(0.2), ("two", 0): odds(0.9), ("trio", 0): odds(0.6)}
     verdicts = yes_no_verdicts(talker, GOAL, samples("trio", "one", "two", "one"))
-    assert [v.score for v in verdicts] == pytest.approx([0.6, 0.2, 0.9, 0.2])
+    assert [v.score for v in verdicts] == pytest.approx([9 / 13, 1 / 17, 81 / 82, 1 / 17])
 
 
 def test_an_answer_counts_as_far_as_its_reason_is_likely(
@@ -184,7 +201,8 @@ def test_an_answer_counts_as_far_as_its_reason_is_likely(
     spy.odds = {("one", place): sure_no, ("two", place): sure_yes, ("three", 0): sure_no}
     spy.doubt = {"one": math.log(0.4) / place, "two": math.log(0.8) / place, "three": -5.0}
     verdicts = yes_no_verdicts(talker, GOAL, samples("one", "two", "three"))
-    assert [v.score for v in verdicts] == pytest.approx([0.3, 0.9, 0.0])
+    # readings of 0.3 and 0.9
+    assert [v.score for v in verdicts] == pytest.approx([9 / 58, 81 / 82, 0.0])
 
 
 def test_a_reply_counts_by_the_worse_of_two_orders(

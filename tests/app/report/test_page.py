@@ -119,7 +119,7 @@ def test_a_rejected_run_shows_what_was_tried(memory: Memory, hostile: Run) -> No
     assert "rejected" in page.words
     assert "not measured" in page.words
     assert "The search" in page.words
-    best = r"this is the best that was tried: (reply|opening|start), layer \d, add"
+    best = r"this is the best that was tried: (reply|lead|opening|start), layer \d, add"
     assert re.search(f"Nothing was accepted; {best}", page.words)
     assert "What was measured" not in page.words
 
