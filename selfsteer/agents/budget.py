@@ -70,7 +70,7 @@ class Budget(BaseModel):
 
     Attributes:
         rounds: turns of the loop.
-        candidates: plans evaluated, closer looks counted again.
+        candidates: plans evaluated; closer looks and the one that accepts or refuses count again.
         generated_tokens: tokens that the student writes.
         controller_calls: requests to a paid model that were paid, or may have been.
         controller_tokens: tokens that paid models read and write.

@@ -45,12 +45,18 @@ def utility(result: CandidateResult, thresholds: Thresholds) -> float:
     return score - result.repetition
 
 
-def promising(result: CandidateResult, thresholds: Thresholds) -> bool:
-    """Whether a development result clears every threshold with its margin."""
+def promising(result: CandidateResult, thresholds: Thresholds, *, last: bool = False) -> bool:
+    """Whether a development result clears every threshold with its margin.
+
+    Args:
+        last: nothing comes after this run's search, so that a refusal loses nothing: the costs need
+            no margin then. Steerability keeps its own, being what candidates were chosen for.
+    """
+    spare = 0 if last else 1
     return (
         result.steerability >= min(1.0, thresholds.steerability + STEERABILITY_MARGIN)
-        and result.coherence <= thresholds.coherence - COHERENCE_MARGIN
-        and result.broken <= max(0.0, thresholds.broken - BROKEN_MARGIN)
+        and result.coherence <= thresholds.coherence - spare * COHERENCE_MARGIN
+        and result.broken <= max(0.0, thresholds.broken - spare * BROKEN_MARGIN)
         and (result.retention is None or result.retention >= thresholds.retention)
     )
 
@@ -119,7 +125,10 @@ def meets(result: Measures, thresholds: Thresholds) -> bool:
 
 
 def next_action(goal: Goal, history: Sequence[RoundSummary]) -> Decision:
-    """Confirm a promising candidate; else new data, unless two rounds in a row brought nothing."""
+    """Confirm a promising candidate; else new data, unless two rounds had no pairs to learn from.
+
+    Rounds that bring nothing better end the search in the loop, whoever decides.
+    """
     last = history[-1]
     if last.best is None:
         if len(history) >= 2 and history[-2].best is None:
@@ -136,9 +145,13 @@ def next_action(goal: Goal, history: Sequence[RoundSummary]) -> Decision:
     )
     if promising(best, goal.thresholds):
         return Decision(action="confirm", candidate=best.spec(), reason=f"Good enough: {found}.")
-    if len(history) >= 2 and not _improved(history, goal.thresholds):
-        return Decision(action="give_up", reason=f"Two rounds brought nothing better than {found}.")
     return Decision(action="revise_data", reason=f"Not good enough yet: {found}.")
+
+
+def stalled(history: Sequence[RoundSummary], thresholds: Thresholds) -> bool:
+    """Whether the last round is no better than one before it."""
+    scores = [utility(row.best, thresholds) for row in history if row.best is not None]
+    return len(scores) >= 2 and scores[-1] <= max(scores[:-1]) + NOTHING
 
 
 def fruitless(history: Sequence[RoundSummary], thresholds: Thresholds) -> bool:
@@ -156,8 +169,3 @@ def fruitless(history: Sequence[RoundSummary], thresholds: Thresholds) -> bool:
     scores = [utility(row.best, thresholds) for row in before if row.best is not None]
     reached = max(scores, default=-math.inf) + NOTHING
     return all(row.best is None or utility(row.best, thresholds) <= reached for row in last)
-
-
-def _improved(history: Sequence[RoundSummary], thresholds: Thresholds) -> bool:
-    scores = [utility(r.best, thresholds) for r in history if r.best is not None]
-    return len(scores) < 2 or scores[-1] > max(scores[:-1]) + NOTHING

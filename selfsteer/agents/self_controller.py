@@ -13,7 +13,7 @@ from selfsteer.agents.judges.yes_no import yes_no_verdicts
 from selfsteer.agents.own_choice import choose_action
 from selfsteer.agents.own_words import write_contrast
 from selfsteer.agents.parts import split_of
-from selfsteer.agents.policy import next_action
+from selfsteer.agents.policy import next_action, stalled
 from selfsteer.agents.search_spaces import search_space
 from selfsteer.agents.types import (
     ContrastiveSpec,
@@ -123,19 +123,18 @@ class SelfController:
     def reflect(self, goal: Goal, history: Sequence[RoundSummary]) -> Decision:
         """Confirm what meets the thresholds on development probes, else revise, else give up.
 
+        Once a round brings nothing, a goal that the student finds to be several is split, once.
         Where the rules would revise the data, a large student may go on with the same vectors
-        instead. Before it gives up, a goal that the student finds to be several is split, once.
+        instead.
         """
         decision = next_action(goal, history)
+        if decision.action == "confirm":
+            return decision
+        stuck = decision.action == "give_up" or stalled(history, goal.thresholds)
+        whole = not any(row.parts for row in history)
+        if stuck and whole and (parts := split_of(self._student, goal, history[-1])):
+            why = f"{decision.reason} Replies that miss the goal do one part of it."
+            return Decision(action="split", parts=parts, reason=why)
         if self._large:
             decision = choose_action(self._student, goal, decision, history)
-        if decision.action != "give_up" or any(row.parts for row in history):
-            return decision
-        parts = split_of(self._student, goal, history[-1])
-        if not parts:
-            return decision
-        return Decision(
-            action="split",
-            parts=parts,
-            reason=f"{decision.reason} Replies that miss the goal do one part of it.",
-        )
+        return decision

@@ -40,11 +40,10 @@ def test_open_is_how_to_go_on_from_vectors_that_do_something() -> None:
     [
         [summary(GOOD).model_copy(update={"space": FIRST})],
         [summary(None)],
-        [POOR, POOR],
         [summary(None), summary(None)],
         [*[searched("narrow", BAD)] * MOST_AGAIN, POOR],
     ],
-    ids=["confirm", "no pairs", "give up", "twice no pairs", "narrowed enough"],
+    ids=["confirm", "no pairs", "twice no pairs", "narrowed enough"],
 )
 def test_the_rest_is_for_the_rules(history: list[RoundSummary], chooser: Student) -> None:
     decision = rules(*history)

@@ -94,18 +94,19 @@ def test_self_comes_to_a_decision_on_what_is_said_twice(
 ) -> None:
     failed = summary(BAD).model_copy(update={"failures": missed(0.1)})
     decision = SelfController(talker).reflect(Goal(text=text), [failed, failed])
-    assert decision.action in ("split", "give_up")
+    assert decision.action in ("split", "revise_data")
 
 
-def test_self_splits_once_before_it_gives_up(
+def test_self_splits_once_after_a_round_that_brought_nothing(
     talker: Student, judged: list[tuple[str, str]]
 ) -> None:
     controller = SelfController(talker)
     failed = summary(BAD).model_copy(update={"failures": missed(0.1)})
     assert controller.reflect(GOAL, [failed]) == next_action(GOAL, [failed])
-    assert next_action(GOAL, [failed, failed]).action == "give_up"
     decision = controller.reflect(GOAL, [failed, failed])
     assert (decision.action, decision.parts) == ("split", PARTS)
     split = failed.model_copy(update={"parts": PARTS})
-    assert controller.reflect(GOAL, [failed, failed, split]).action == "give_up"
-    assert controller.reflect(Goal(text="sound sad"), [failed, failed]).action == "give_up"
+    assert controller.reflect(GOAL, [failed, failed, split]).action == "revise_data"
+    assert controller.reflect(Goal(text="sound sad"), [failed, failed]).action == "revise_data"
+    better = failed.model_copy(update={"best": BAD.model_copy(update={"steerability": 0.6})})
+    assert controller.reflect(GOAL, [failed, better]).action == "revise_data"

@@ -168,13 +168,24 @@ def test_pairs_that_fail_are_sampled_again_once() -> None:
     assert next_action(GOAL, [summary(BAD), barren]).action == "revise_data"
 
 
-def test_a_poor_round_is_followed_by_new_data_while_it_helps() -> None:
-    better = result(steerability=0.6)
-    assert next_action(GOAL, [summary(BAD)]).action == "revise_data"
-    assert next_action(GOAL, [summary(BAD), summary(better)]).action == "revise_data"
-    assert next_action(GOAL, [summary(better), summary(BAD)]).action == "give_up"
-    assert next_action(GOAL, [summary(BAD), summary(BAD)]).action == "give_up"
-    assert next_action(GOAL, [summary(None), summary(BAD)]).action == "revise_data"
+@pytest.mark.parametrize("bests", [[BAD], [BAD, result(steerability=0.6)], [BAD, BAD], [None, BAD]])
+def test_a_poor_round_is_followed_by_new_data(bests: list[CandidateResult | None]) -> None:
+    assert next_action(GOAL, [summary(best) for best in bests]).action == "revise_data"
+
+
+def test_costs_need_no_margin_where_nothing_comes_after() -> None:
+    near = THRESHOLDS.broken - 0.001
+    for tight in (
+        GOOD.model_copy(update={"broken": near}),
+        GOOD.model_copy(update={"coherence": THRESHOLDS.coherence}),
+    ):
+        assert not promising(tight, THRESHOLDS)
+        assert promising(tight, THRESHOLDS, last=True)
+    for bad in (
+        GOOD.model_copy(update={"steerability": THRESHOLDS.steerability}),
+        GOOD.model_copy(update={"broken": THRESHOLDS.broken + 0.001}),
+    ):
+        assert not promising(bad, THRESHOLDS, last=True)
 
 
 BETTER, BEST = result(steerability=0.5), result(steerability=0.6)

@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -24,6 +25,14 @@ def held(tmp_path: Path) -> tuple[Path, sqlite3.Connection]:
     other.execute("CREATE TABLE t (a)")
     other.execute("BEGIN EXCLUSIVE")
     return path, other
+
+
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C is heard, also where the tests run in the background of a shell that shuts it off."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_the_change_to_a_write_ahead_log_waits_its_turn(
@@ -52,7 +61,7 @@ def test_patience_ends(
 
 
 def test_an_interruption_while_it_waits_to_write_leaves_nothing_open(
-    held: tuple[Path, sqlite3.Connection],
+    held: tuple[Path, sqlite3.Connection], heard: None
 ) -> None:
     path, other = held
     interrupt = threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT))

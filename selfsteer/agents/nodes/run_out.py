@@ -21,7 +21,7 @@ def run_out(state: LoopState, context: Context) -> LoopState:
     if cut:
         best = likeliest(cut, thresholds, n)[0]
         found.append((best, vectors_at(state, best.site)))
-    ready = [pair for pair in found if promising(pair[0], thresholds)]
+    ready = [pair for pair in found if promising(pair[0], thresholds, last=True)]
     reason = f"Stopped because {state['shortage']}."
     decision = Decision(action="give_up", reason=reason)
     # The verdict there may be is about a recalled plan that failed before the search.
