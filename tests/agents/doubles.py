@@ -185,3 +185,13 @@ class Listener:
     def __call__(self, kind: str, payload: Mapping[str, Any]) -> None:
         self.kinds.append(kind)
         self.payloads[kind] = payload
+
+
+def interrupt_at(kind: str) -> Callable[[str, object], None]:
+    """A listener that presses Ctrl-C when it is told of an event."""
+
+    def listen(told: str, payload: object) -> None:
+        if told == kind:
+            raise KeyboardInterrupt
+
+    return listen

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -14,8 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.runtime import RunControl
 
 from selfsteer.agents import loop
@@ -25,18 +22,17 @@ from selfsteer.agents.models.errors import CallRefused
 from selfsteer.agents.paid_calls import CallInDoubt
 from selfsteer.agents.search import SearchController
 from selfsteer.agents.types import Sample
-from selfsteer.errors import MemoryFileError, SelfsteerError, VectorError
+from selfsteer.errors import MemoryFileError, SelfsteerError
 from selfsteer.memory.recall import Recall
 from selfsteer.memory.records import Run
 from selfsteer.memory.runs import Runs, fresh_id
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
 from tests.agents.doubles import (
-    EASY,
     Scripted,
-    build_talker,
     deal_few,
     first_half,
+    interrupt_at,
     record,
     settings,
 )
@@ -85,16 +81,6 @@ AFTER = {
     "remember": (Recall, "remember", None),
     "report": (Runs, "add_candidates", split_of("report")),
 }
-
-
-def interrupt_at(kind: str) -> Callable[[str, object], None]:
-    """A listener that presses Ctrl-C when it is told of an event."""
-
-    def listen(told: str, payload: object) -> None:
-        if told == kind:
-            raise KeyboardInterrupt
-
-    return listen
 
 
 class Strike:
@@ -303,24 +289,6 @@ def test_the_search_controller_judges_on_after_a_stop(
     assert len(memory.runs.candidates(run.id, "report")) == 3
 
 
-def test_what_ended_cannot_be_resumed(talker: Student, memory: Memory) -> None:
-    run = run_goal(talker, Scripted(), memory, settings())
-    with pytest.raises(MemoryFileError, match="ended as accepted"):
-        resume_run(run.id, talker, Scripted(), memory)
-    with pytest.raises(MemoryFileError, match="holds no run"):
-        resume_run("nothing", talker, Scripted(), memory)
-
-
-def test_a_run_is_resumed_with_its_own_student(talker: Student, memory: Memory) -> None:
-    stop = interrupt_at("started")
-    with pytest.raises(KeyboardInterrupt):
-        run_goal(talker, Scripted(), memory, settings(), listener=stop)
-    [run] = memory.runs.all()
-    with pytest.raises(MemoryFileError, match="resume it with the student it began with"):
-        resume_run(run.id, build_talker(bias=11.5), Scripted(), memory)
-    assert memory.runs.get(run.id).status == "stopped"
-
-
 @pytest.mark.parametrize(
     ("asked", "first"), [("extracted", "search_space"), ("evaluated", "evaluated")]
 )
@@ -352,125 +320,6 @@ def test_a_run_that_is_asked_to_stop_finishes_its_node(
 
 
 @pytest.mark.parametrize(
-    ("name", "model"), [("another", "maker/large"), ("scripted", "maker/small"), ("scripted", None)]
-)
-def test_a_run_is_resumed_with_its_own_controller_and_model(
-    talker: Student, memory: Memory, name: str, model: str | None
-) -> None:
-    def deciding(name: str, model: str | None) -> Scripted:
-        controller = Scripted()
-        controller.name, controller.model = name, model
-        return controller
-
-    own = deciding("scripted", "maker/large")
-    with pytest.raises(KeyboardInterrupt):
-        run_goal(talker, own, memory, settings(), listener=interrupt_at("started"))
-    [run] = memory.runs.all()
-    assert run.model == "maker/large"
-    with pytest.raises(MemoryFileError, match="decided by scripted with maker/large, not by"):
-        resume_run(run.id, talker, deciding(name, model), memory)
-    assert memory.runs.get(run.id).status == "stopped"
-    assert resume_run(run.id, talker, own, memory).status == "accepted"
-
-
-def test_an_unknown_method_is_refused_before_anything_is_done(
-    talker: Student, memory: Memory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(VectorError, match="Unknown extraction method 'magic'; known are"):
-        run_goal(talker, Scripted(), memory, settings(method="magic"))
-    assert memory.runs.all() == []
-    # A package that brought a method may be gone when the run is resumed.
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop, "check_method", lambda _: None)
-        wanted = settings(method="magic")
-        run_goal(talker, Scripted(), memory, wanted, listener=interrupt_at("started"))
-    [run] = memory.runs.all()
-    with pytest.raises(VectorError, match="Unknown extraction method 'magic'"):
-        resume_run(run.id, talker, Scripted(), memory)
-    assert memory.runs.get(run.id).status == "stopped"
-
-
-def test_a_run_may_have_an_id_that_was_known_before(talker: Student, memory: Memory) -> None:
-    name = fresh_id()
-    assert run_goal(talker, Scripted(), memory, settings(), run_id=name).id == name
-
-
-def checkpoints_of(memory: Memory) -> Path:
-    return memory.path.with_name(f"{memory.path.name}.checkpoints")
-
-
-def counted(memory: Memory) -> list[int]:
-    with sqlite3.connect(checkpoints_of(memory)) as connection:
-        return [
-            connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-            for table in ("checkpoints", "writes")
-        ]
-
-
-def only_plain(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and only_plain(item) for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return all(map(only_plain, value))
-    return value is None or type(value) in (str, int, float, bool)
-
-
-@pytest.mark.parametrize("kind", ["evaluated", "reported"])
-def test_checkpoints_lie_beside_the_database_and_hold_plain_values_only(
-    talker: Student, memory: Memory, kind: str
-) -> None:
-    stop = interrupt_at(kind)
-    with pytest.raises(KeyboardInterrupt):
-        run_goal(talker, Scripted(), memory, settings(), listener=stop)
-    [run] = memory.runs.all()
-    unserialised: list[Any] = []
-
-    class Watching(JsonPlusSerializer):
-        def loads_typed(self, data: tuple[str, bytes]) -> Any:
-            value = super().loads_typed(data)
-            unserialised.append(value)
-            return value
-
-    with sqlite3.connect(checkpoints_of(memory)) as connection:
-        saver = SqliteSaver(connection, serde=Watching(allowed_msgpack_modules=[]))
-        saved = list(saver.list({"configurable": {"thread_id": run.id}}))
-        types = connection.execute("SELECT type FROM checkpoints UNION SELECT type FROM writes")
-        assert {row[0] for row in types} <= {"msgpack", "null"}
-    assert len(saved) > 3
-    assert len(unserialised) > len(saved)
-    states = [checkpoint.checkpoint["channel_values"] for checkpoint in saved]
-    assert all(only_plain(state) for state in states)
-    resume_run(run.id, talker, Scripted(), memory)
-    assert counted(memory) == [0, 0]
-
-
-def test_the_end_of_one_run_leaves_the_checkpoints_of_another(
-    talker: Student, memory: Memory
-) -> None:
-    stop = interrupt_at("extracted")
-    with pytest.raises(KeyboardInterrupt):
-        run_goal(talker, Scripted(), memory, settings(), listener=stop)
-    [stopped] = memory.runs.all()
-    run_goal(talker, Scripted(), memory, settings(goal="sound grumpy"))
-    assert counted(memory)[0] > 0
-    told: list[str] = []
-    resume_run(stopped.id, talker, Scripted(), memory, listener=lambda kind, _: told.append(kind))
-    assert told[0] == "search_space"  # it tells of its vectors no second time
-    assert counted(memory) == [0, 0]
-
-
-def test_damaged_checkpoints_are_named_in_one_sentence(talker: Student, memory: Memory) -> None:
-    checkpoints_of(memory).write_bytes(b"no database" * 100)
-    with pytest.raises(MemoryFileError, match="checkpoints") as raised:
-        run_goal(talker, Scripted(), memory, settings(thresholds=EASY))
-    assert "\n" not in str(raised.value)
-    [run] = memory.runs.all()
-    assert run.status == "failed"
-    checkpoints_of(memory).unlink()
-    assert resume_run(run.id, talker, Scripted(), memory).status == "accepted"
-
-
-@pytest.mark.parametrize(
     "error", [StopAsked("It waits."), CallRefused("Overloaded."), CallInDoubt("Who knows?")]
 )
 def test_what_a_paid_model_cannot_answer_now_stops_a_run_that_goes_on_later(
@@ -497,3 +346,8 @@ def test_what_a_paid_model_cannot_answer_now_stops_a_run_that_goes_on_later(
     assert resumed.status == "accepted"
     assert resumed.verdict is not None and undisturbed.verdict is not None
     assert resumed.verdict["strength"] == undisturbed.verdict["strength"]
+
+
+def test_a_run_may_have_an_id_that_was_known_before(talker: Student, memory: Memory) -> None:
+    name = fresh_id()
+    assert run_goal(talker, Scripted(), memory, settings(), run_id=name).id == name
