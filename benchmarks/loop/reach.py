@@ -74,18 +74,19 @@ def arrival(
 
 
 def tried_by(memory: Memory, run_id: str) -> tuple[list[Results], dict[str, SteeringVector]]:
-    """The candidates of a run's first round by stage, and its vectors by site."""
+    """The candidates of a run's first round by stage, and its vectors by site.
+
+    Vectors are those that were extracted: a run need not have tried every site that it may.
+    """
     rows = [row for row in memory.runs.candidates(run_id, "development") if row.round == 0]
     stages: dict[str, Results] = {}
-    vectors: dict[str, SteeringVector] = {}
     for row in rows:
-        plan: Any = row.plan
-        spec = CandidateSpec.of_plan(plan)
+        spec = CandidateSpec.of_plan(row.plan)
         assert spec is not None, "the loop makes no other plans"
-        if spec.site not in vectors:
-            vectors[spec.site] = memory.get_vector(plan["edits"][0]["vector"])
         stages.setdefault(str(row.details["stage"]), []).append(_result(spec, row))
-    return list(stages.values()), vectors
+    told: Any = next((e.payload for e in memory.runs.events(run_id) if e.kind == "extracted"), None)
+    ids = {} if told is None else told["vectors"]
+    return list(stages.values()), {site: memory.get_vector(name) for site, name in ids.items()}
 
 
 def _result(spec: CandidateSpec, row: Any) -> CandidateResult:
