@@ -6,7 +6,7 @@ Pure functions of evidence and history, shared by the controllers that do not as
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from selfsteer.agents.types import (
     CandidateResult,
@@ -43,6 +43,11 @@ def utility(result: CandidateResult, thresholds: Thresholds) -> float:
     if result.retention is not None:
         score -= 2.0 * max(0.0, thresholds.retention + 0.03 - result.retention)
     return score - result.repetition
+
+
+def best_first(results: Iterable[CandidateResult], thresholds: Thresholds) -> list[CandidateResult]:
+    """The results by utility, the best first; of equal ones the earlier."""
+    return sorted(results, key=lambda result: utility(result, thresholds), reverse=True)
 
 
 def promising(result: CandidateResult, thresholds: Thresholds, *, last: bool = False) -> bool:
@@ -149,7 +154,7 @@ def next_action(goal: Goal, history: Sequence[RoundSummary]) -> Decision:
 
 
 def stalled(history: Sequence[RoundSummary], thresholds: Thresholds) -> bool:
-    """Whether the last round is no better than one before it."""
+    """Whether the last round that had a candidate was no better than one before it."""
     scores = [utility(row.best, thresholds) for row in history if row.best is not None]
     return len(scores) >= 2 and scores[-1] <= max(scores[:-1]) + NOTHING
 

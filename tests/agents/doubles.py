@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
+from selfsteer.agents.controller import Controller
+from selfsteer.agents.loop import run_goal
 from selfsteer.agents.policy import next_action
 from selfsteer.agents.probes import ProbeSplits, deal_probes
 from selfsteer.agents.settings import Effort, RunSettings
@@ -187,11 +190,20 @@ class Listener:
         self.payloads[kind] = payload
 
 
-def interrupt_at(kind: str) -> Callable[[str, object], None]:
-    """A listener that presses Ctrl-C when it is told of an event."""
+def stopped_at(
+    kind: str,
+    student: Student,
+    memory: Memory,
+    controller: Controller | None = None,
+    **changes: Any,
+) -> Run:
+    """The only run of a memory: begun, and stopped by Ctrl-C when it tells of an event."""
 
     def listen(told: str, payload: object) -> None:
         if told == kind:
             raise KeyboardInterrupt
 
-    return listen
+    with pytest.raises(KeyboardInterrupt):
+        run_goal(student, controller or Scripted(), memory, settings(**changes), listener=listen)
+    [run] = memory.runs.all()
+    return run

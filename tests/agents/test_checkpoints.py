@@ -14,7 +14,7 @@ from selfsteer.agents.loop import resume_run, run_goal
 from selfsteer.errors import MemoryFileError
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
-from tests.agents.doubles import EASY, Scripted, interrupt_at, settings
+from tests.agents.doubles import EASY, Scripted, settings, stopped_at
 
 pytestmark = pytest.mark.usefixtures("few_probes")
 
@@ -43,10 +43,7 @@ def only_plain(value: Any) -> bool:
 def test_checkpoints_lie_beside_the_database_and_hold_plain_values_only(
     talker: Student, memory: Memory, kind: str
 ) -> None:
-    stop = interrupt_at(kind)
-    with pytest.raises(KeyboardInterrupt):
-        run_goal(talker, Scripted(), memory, settings(), listener=stop)
-    [run] = memory.runs.all()
+    run = stopped_at(kind, talker, memory)
     unserialised: list[Any] = []
 
     class Watching(JsonPlusSerializer):
@@ -71,10 +68,7 @@ def test_checkpoints_lie_beside_the_database_and_hold_plain_values_only(
 def test_the_end_of_one_run_leaves_the_checkpoints_of_another(
     talker: Student, memory: Memory
 ) -> None:
-    stop = interrupt_at("extracted")
-    with pytest.raises(KeyboardInterrupt):
-        run_goal(talker, Scripted(), memory, settings(), listener=stop)
-    [stopped] = memory.runs.all()
+    stopped = stopped_at("extracted", talker, memory)
     run_goal(talker, Scripted(), memory, settings(goal="sound grumpy"))
     assert counted(memory)[0] > 0
     told: list[str] = []

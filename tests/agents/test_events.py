@@ -19,7 +19,7 @@ from selfsteer.memory.history import history
 from selfsteer.memory.records import Run
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
-from tests.agents.doubles import EFFORT, IMPOSSIBLE, Scripted, build_talker, settings
+from tests.agents.doubles import EFFORT, IMPOSSIBLE, Scripted, build_talker, settings, stopped_at
 from tests.agents.evolving_doubles import evolving
 from tests.agents.evolving_doubles import found as founders
 
@@ -93,13 +93,7 @@ def test_what_is_no_event_is_not_written(
 
 
 def test_the_file_grows_with_the_run_and_is_made_anew(talker: Student, memory: Memory) -> None:
-    def stop(kind: str, payload: object) -> None:
-        if kind == "extracted":
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_goal(talker, Scripted(), memory, settings(), listener=stop)
-    [run] = memory.runs.all()
+    run = stopped_at("extracted", talker, memory)
     assert [row["kind"] for row in lines(memory, run)][-1] == "extracted"
     file = events_file(memory, run.id)
     file.write_text("half a li")

@@ -32,9 +32,9 @@ from tests.agents.doubles import (
     Scripted,
     deal_few,
     first_half,
-    interrupt_at,
     record,
     settings,
+    stopped_at,
 )
 
 pytestmark = pytest.mark.usefixtures("few_probes")
@@ -164,9 +164,7 @@ def test_ctrl_c_after_every_write_of_every_node(
     undisturbed: tuple[dict[str, list[Any]], Run],
 ) -> None:
     """One run, stopped behind each write in turn; every node then runs again from its top."""
-    with pytest.raises(KeyboardInterrupt):
-        run_goal(talker, Scripted(), memory, settings(), listener=interrupt_at("started"))
-    [run] = memory.runs.all()
+    run = stopped_at("started", talker, memory)
     for node, place in AFTER.items():
         with monkeypatch.context() as patch:
             strike = Strike(patch, place, late=True, error=KeyboardInterrupt())
@@ -279,11 +277,7 @@ def test_the_search_controller_judges_on_after_a_stop(
     talker: Student, memory: Memory, kind: str
 ) -> None:
     """Its judge is fitted in the process; the next process has to fit it again."""
-
-    stop = interrupt_at(kind)
-    with pytest.raises(KeyboardInterrupt):
-        run_goal(talker, SearchController(talker), memory, settings(), listener=stop)
-    [run] = memory.runs.all()
+    run = stopped_at(kind, talker, memory, SearchController(talker))
     ended = resume_run(run.id, talker, SearchController(talker), memory)
     assert ended.status == "accepted"
     assert len(memory.runs.candidates(run.id, "report")) == 3

@@ -9,7 +9,7 @@ from selfsteer.agents.loop import resume_run, run_goal
 from selfsteer.errors import MemoryFileError, VectorError
 from selfsteer.memory.store import Memory
 from selfsteer.steering.model import Student
-from tests.agents.doubles import Scripted, build_talker, interrupt_at, settings
+from tests.agents.doubles import Scripted, build_talker, settings, stopped_at
 
 pytestmark = pytest.mark.usefixtures("few_probes")
 
@@ -23,10 +23,7 @@ def test_what_ended_cannot_be_resumed(talker: Student, memory: Memory) -> None:
 
 
 def test_a_run_is_resumed_with_its_own_student(talker: Student, memory: Memory) -> None:
-    stop = interrupt_at("started")
-    with pytest.raises(KeyboardInterrupt):
-        run_goal(talker, Scripted(), memory, settings(), listener=stop)
-    [run] = memory.runs.all()
+    run = stopped_at("started", talker, memory)
     with pytest.raises(MemoryFileError, match="resume it with the student it began with"):
         resume_run(run.id, build_talker(bias=11.5), Scripted(), memory)
     assert memory.runs.get(run.id).status == "stopped"
@@ -44,9 +41,7 @@ def test_a_run_is_resumed_with_its_own_controller_and_model(
         return controller
 
     own = deciding("scripted", "maker/large")
-    with pytest.raises(KeyboardInterrupt):
-        run_goal(talker, own, memory, settings(), listener=interrupt_at("started"))
-    [run] = memory.runs.all()
+    run = stopped_at("started", talker, memory, own)
     assert run.model == "maker/large"
     with pytest.raises(MemoryFileError, match="decided by scripted with maker/large, not by"):
         resume_run(run.id, talker, deciding(name, model), memory)
@@ -61,11 +56,9 @@ def test_an_unknown_method_is_refused_before_anything_is_done(
         run_goal(talker, Scripted(), memory, settings(method="magic"))
     assert memory.runs.all() == []
     # A package that brought a method may be gone when the run is resumed.
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(loop, "check_method", lambda _: None)
-        wanted = settings(method="magic")
-        run_goal(talker, Scripted(), memory, wanted, listener=interrupt_at("started"))
-    [run] = memory.runs.all()
+        run = stopped_at("started", talker, memory, method="magic")
     with pytest.raises(VectorError, match="Unknown extraction method 'magic'"):
         resume_run(run.id, talker, Scripted(), memory)
     assert memory.runs.get(run.id).status == "stopped"

@@ -8,7 +8,7 @@ from typing import Any
 
 from selfsteer.agents.context import Context, last_user_turn
 from selfsteer.agents.leading import likeliest, together
-from selfsteer.agents.policy import utility
+from selfsteer.agents.policy import best_first
 from selfsteer.agents.stages import LAST_LOOKS, confirming, last_look_after
 from selfsteer.agents.state import LoopState
 from selfsteer.agents.types import CandidateResult, CandidateSpec, Failure
@@ -92,7 +92,7 @@ def _with_retention(
 
 def _best(results: Sequence[CandidateResult], context: Context) -> list[CandidateResult]:
     """Those of a batch of the search that may be looked at again."""
-    ranked = sorted(results, key=lambda r: utility(r, context.goal.thresholds), reverse=True)
+    ranked = best_first(results, context.goal.thresholds)
     return ranked[: math.ceil(len(ranked) / ONE_IN)]
 
 
@@ -147,7 +147,7 @@ def _record(
             for index, (result, outcome) in enumerate(zip(results, scores, strict=True))
         ]
     )
-    best = max(results, key=lambda result: utility(result, context.goal.thresholds))
+    best = best_first(results, context.goal.thresholds)[0]
     context.emit(
         "evaluated",
         f"judge/{number}/{stage}/{first}",

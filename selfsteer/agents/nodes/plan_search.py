@@ -22,7 +22,7 @@ from selfsteer.agents.optimise import (
     next_batch,
     within,
 )
-from selfsteer.agents.policy import utility
+from selfsteer.agents.policy import best_first
 from selfsteer.agents.room import afford, confirmation_replies
 from selfsteer.agents.stages import confirming, last_look_after, stage_probes, stage_samples
 from selfsteer.agents.state import LoopState
@@ -117,10 +117,9 @@ def _best(
 ) -> list[CandidateSpec]:
     """The best candidates, not more than `of_one_place` of one site and layer among them."""
     results = [CandidateResult.model_validate(row) for row in rows]
-    results.sort(key=lambda result: utility(result, context.goal.thresholds), reverse=True)
     taken: Counter[tuple[str, int]] = Counter()
     best: list[CandidateSpec] = []
-    for result in results:
+    for result in best_first(results, context.goal.thresholds):
         place = (result.site, result.layer)
         if of_one_place is None or taken[place] < of_one_place:
             taken[place] += 1
