@@ -31,6 +31,7 @@ from benchmarks.bars import Bar, publish
 from benchmarks.loop import distillation
 from benchmarks.loop.goals import ASKED, drawn, name_of
 from benchmarks.loop.study import study
+from selfsteer.app.allocator import keep_freed_memory
 from selfsteer.steering.metrics.intervals import wilson
 from selfsteer.steering.model import Student
 
@@ -56,9 +57,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _studies(goals: Sequence[dict[str, str]]) -> Iterator[dict[str, Any]]:
     """The studies as they are done, one process for each core."""
     spawned = get_context("spawn")  # a fork would inherit the threads' locks
-    with ProcessPoolExecutor(os.cpu_count(), spawned, torch.set_num_threads, (1,)) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), spawned, _begin) as pool:
         for done in as_completed([pool.submit(_one, asked) for asked in goals]):
             yield done.result()
+
+
+def _begin() -> None:
+    """What a process begins with: a small student gains little from a second thread."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
 
 
 def _one(asked: dict[str, str]) -> dict[str, Any]:

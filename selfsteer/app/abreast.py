@@ -24,6 +24,7 @@ import typer
 from selfsteer.agents.controller import Controller
 from selfsteer.agents.loop import run_goal
 from selfsteer.agents.settings import RunSettings
+from selfsteer.app.allocator import keep_freed_memory
 from selfsteer.app.draining import DRAINED
 from selfsteer.app.hints import command
 from selfsteer.app.inputs import Inputs
@@ -149,6 +150,7 @@ def _keep_to_itself(stopping: Event) -> None:
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+    keep_freed_memory()
 
 
 def _live(db: Path, inputs: Inputs, settings: RunSettings, build: Build, name: str) -> None:

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from selfsteer import __version__
+from selfsteer.app.allocator import keep_freed_memory
 from selfsteer.app.commands import (
     approve,
     chat,
@@ -99,4 +100,5 @@ app.command()(doctor.doctor)
 
 def main() -> None:
     """The entry point of the installed command."""
+    keep_freed_memory()
     app()

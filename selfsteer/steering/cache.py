@@ -23,8 +23,6 @@ from transformers.cache_utils import (
 from selfsteer.errors import StudentError
 from selfsteer.steering.model import Student
 
-_SPARE = 64  # positions of room when there is no better guess
-
 
 class _Buffer:
     """The states of one layer, [B, heads, length, width], with room behind them."""
@@ -173,7 +171,9 @@ def decoding_cache(student: Student, new_tokens: int) -> Any:
         if type(layer) is DynamicLayer:
             cache.layers[index] = _BufferedLayer(new_tokens)
         elif type(layer) is DynamicSlidingWindowLayer:
-            room = max(_SPARE, layer.sliding_window)
+            # Rows far apart in memory are slow to go through, so no more room than a window: it is
+            # filled, and the window moved to a new beginning, as often as it takes.
+            room = min(new_tokens, layer.sliding_window)
             cache.layers[index] = _BufferedSlidingLayer(layer.sliding_window, room)
     return cache
 
