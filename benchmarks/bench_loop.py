@@ -23,12 +23,12 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 import selfsteer
 from benchmarks.bars import FOLDER as BARS
 from benchmarks.bars import Bar, publish
 from benchmarks.loop import distillation
+from benchmarks.loop.comparison import by_goal, differences
 from benchmarks.loop.goals import ASKED, drawn, name_of
 from benchmarks.loop.study import study
 from selfsteer.app.allocator import keep_freed_memory
@@ -47,11 +47,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     options = parser.parse_args(argv)
     goals = list(ASKED) if options.full else drawn(DRAWN, options.seed)
-    quiet = not sys.stderr.isatty()
-    studies = list(track(_studies(goals), "Studying every goal", total=len(goals), disable=quiet))
-    print_goals(studies)
+    studies = list(_watched(goals))
+    Console(width=120).print(by_goal(studies))
+    print(*differences(studies), sep="\n")
     print_distillation(studies)
     return publish("bench-loop", bars(studies))
+
+
+def _watched(goals: Sequence[dict[str, str]]) -> Iterator[dict[str, Any]]:
+    """The studies, with a bar on a terminal and a line for each goal elsewhere."""
+    plain = not sys.stderr.isatty()
+    studies = track(_studies(goals), "Studying every goal", total=len(goals), disable=plain)
+    for count, done in enumerate(studies, start=1):
+        if plain:
+            took = f"{name_of(done['asked'])}, {done['seconds'] / 60:.1f} minutes"
+            print(f"{count} of {len(goals)}: {took}", file=sys.stderr, flush=True)
+        yield done
 
 
 def _studies(goals: Sequence[dict[str, str]]) -> Iterator[dict[str, Any]]:
@@ -170,24 +181,6 @@ def _reach_bars(studies: Sequence[dict[str, Any]]) -> list[Bar]:
     ]
 
 
-def print_goals(studies: Sequence[dict[str, Any]]) -> None:
-    """One row for each goal: the grid, `self` and `search`, and the plain instruction."""
-    table = Table(title="expression on report probes, by the oracle; * accepted")
-    for column in ("goal", "grid", "well-formed", "self, each seed", "search", "prompt only"):
-        table.add_column(column, justify="left" if column == "goal" else "right")
-    for each in sorted(studies, key=lambda row: name_of(row["asked"])):
-        best = each["grid"]["best"]
-        table.add_row(
-            name_of(each["asked"]),
-            f"{best['expression']:.2f}",
-            f"{best['well_formed']:.2f}",
-            "  ".join(map(_steered, each["self"])),
-            "  ".join(map(_steered, each["search"])),
-            " ".join(f"{row['prompt_only']:.2f}" for row in each["self"] if row["prompt_only"]),
-        )
-    Console(width=120).print(table)
-
-
 def print_distillation(studies: Sequence[dict[str, Any]]) -> None:
     """How many distinct vectors the accepted goals need, with a plot beside the bars."""
     in_order = sorted(studies, key=lambda row: name_of(row["asked"]))  # they end in any order
@@ -197,14 +190,6 @@ def print_distillation(studies: Sequence[dict[str, Any]]) -> None:
     found = distillation.distil(np.array(directions))
     distillation.plot(found, CURVE)
     print(f"{distillation.described(found)}; {CURVE}")
-
-
-def _steered(row: dict[str, Any]) -> str:
-    if row["steered"] is None:
-        return "-"
-    low, high = row["interval"]
-    mark = "*" if row["accepted"] else ""
-    return f"{row['steered']:.2f}{mark} [{low:.2f}, {high:.2f}]"
 
 
 def _rate(hits: int, n: int) -> str:
