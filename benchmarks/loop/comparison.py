@@ -39,7 +39,8 @@ def differences(studies: Sequence[Mapping[str, Any]]) -> list[str]:
     A run that accepts nothing leaves the student as it is. Goals are the units of the intervals;
     one of which no run came as far as the report probes is left out.
     """
-    search, prompt = [], []
+    search: list[float] = []
+    prompt: list[float] = []
     for each in studies:
         own, other = each["self"], each["search"]
         bases = [row["base"] for row in (*own, *other) if row["base"] is not None]
