@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     options = parser.parse_args(argv)
     goals = list(ASKED) if options.full else drawn(DRAWN, options.seed)
-    studies = list(_watched(goals))
+    # They end in any order, and bootstraps depend on it.
+    studies = sorted(_watched(goals), key=lambda done: name_of(done["asked"]))
     Console(width=120).print(by_goal(studies))
     print(*differences(studies), sep="\n")
     print_distillation(studies)
@@ -183,8 +184,7 @@ def _reach_bars(studies: Sequence[dict[str, Any]]) -> list[Bar]:
 
 def print_distillation(studies: Sequence[dict[str, Any]]) -> None:
     """How many distinct vectors the accepted goals need, with a plot beside the bars."""
-    in_order = sorted(studies, key=lambda row: name_of(row["asked"]))  # they end in any order
-    directions = [each["direction"] for each in in_order if each["direction"] is not None]
+    directions = [each["direction"] for each in studies if each["direction"] is not None]
     if len(directions) < distillation.FEWEST:
         return
     found = distillation.distil(np.array(directions))

@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import ctypes
 
-# Of glibc's malloc.h. No version maps more than this of its own accord, nor takes a higher limit.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_LARGEST_BLOCK = 32 * 2**20
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_LARGEST_BLOCK = 32 * 2**20  # some versions take no more
 _NEVER = 2**31 - 1
 
 
-def keep_freed_memory() -> bool:
+def keep_freed_memory() -> None:
     """Let this process keep what it frees; for a process of one's own, not for a library.
 
-    Returns:
-        whether its allocator takes such wishes: glibc's does, others do as they always did.
+    Where the allocator is not glibc's, it does as it always did.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # another libc, or another system
-        return False
-    return bool(mallopt(_MMAP_THRESHOLD, _LARGEST_BLOCK) and mallopt(_TRIM_THRESHOLD, _NEVER))
+        return
+    mallopt(_MMAP_THRESHOLD, _LARGEST_BLOCK)
+    mallopt(_TRIM_THRESHOLD, _NEVER)
