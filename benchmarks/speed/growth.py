@@ -12,11 +12,13 @@ from statistics import median
 from typing import NamedTuple
 
 import matplotlib
+import torch
 
 from benchmarks.bars import Bar
-from benchmarks.speed.extraction import extract
+from benchmarks.speed.extraction import against_peer, extract
 from benchmarks.speed.generation import FAINT, ours, unit_vector
-from benchmarks.speed.world import FOLDER, load_world, write_world
+from benchmarks.speed.workers import worker
+from benchmarks.speed.world import FOLDER, MIDDLE, load_world, write_world
 from selfsteer.steering.extraction.extract import extract_vector
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan
@@ -31,7 +33,7 @@ FLAT = 4.0
 
 
 class Curve(NamedTuple):
-    """Seconds, or mebibytes, against one size."""
+    """Seconds, mebibytes, or times faster, against one size."""
 
     name: str
     unit: str
@@ -56,6 +58,7 @@ def curves(student: Student) -> list[Curve]:
         _curve("layers read", lambda n: extract(student, list(range(n))), (1, 3, 6, 9, 12)),
         _widths((128, 256, 512)),
         _curve("plans in a batch of 32", with_plans, (1, 2, 4, 8, 16, 32)),
+        _threads(student, (1, 2)),
         *_memory((64, 256, 1024)),
     ]
 
@@ -112,8 +115,20 @@ def _widths(sizes: Sequence[int]) -> Curve:
     values = []
     for width in sizes:
         student = load_world(write_world(FOLDER / f"width-{width}", width=width))
-        values.append(_seconds(lambda student=student: extract(student, [6])))  # type: ignore[misc]
+        values.append(_seconds(lambda student=student: extract(student, [MIDDLE])))  # type: ignore[misc]
     return Curve("width", "seconds", sizes, values)
+
+
+def _threads(student: Student, sizes: Sequence[int]) -> Curve:
+    """One middle layer against repeng without pads, both with so many threads."""
+    before, values = torch.get_num_threads(), []
+    for count in sizes:
+        torch.set_num_threads(count)
+        with worker("repeng", FOLDER, count) as peer:
+            ratio, _ = against_peer(student, peer, 1, [MIDDLE], "texts")
+        values.append(ratio.value)
+    torch.set_num_threads(before)
+    return Curve("threads", "times faster than repeng", sizes, values)
 
 
 def _memory(sizes: Sequence[int]) -> list[Curve]:

@@ -16,20 +16,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from selfsteer.errors import SelectorError, StudentError
+from selfsteer.errors import SelectorError
 from selfsteer.steering.batching import reading_budget
-from selfsteer.steering.encoding import Encoded, encode_all
+from selfsteer.steering.encoding import Encoded
 from selfsteer.steering.forwards import Forward, Reading, readings
+from selfsteer.steering.lanes import in_lanes
 from selfsteer.steering.model import Student
-from selfsteer.steering.prompts import Example, Prompt
 from selfsteer.steering.reading import read_layers
 from selfsteer.steering.selectors import Mask, Selector, parse
+from selfsteer.steering.wanted import Item, layers_of, masks_of, only_last, rows_of
 
-Item = Prompt | Example | Encoded
 Reduce = Literal["mean", "last"]
 # From a layer's output [B, T, D]: numbers of rows [R], a value [R, D] for each, and its norm [R].
 _Reduced = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
-_SHOWN = 80  # characters of a text in a message
 
 
 @dataclass(frozen=True)
@@ -107,9 +106,12 @@ def capture(
     shape = (len(work.layers), len(work.rows))
     values = torch.empty(*shape, student.d_model, device=student.device)
     norms = torch.empty(*shape, device=student.device)
-    for reading in work.readings():
+
+    def take(reading: Reading, found: tuple[Tensor, Tensor]) -> None:
         index = torch.from_numpy(reading.rows).to(student.device)
-        values[:, index], norms[:, index] = work.of_texts(reading)
+        values[:, index], norms[:, index] = found
+
+    in_lanes(student, list(work.readings()), work.of_texts, take)
     return Activations(work.layers, values, norms, ReadAs(str(selector), reduce))
 
 
@@ -140,7 +142,8 @@ def capture_tokens(
     shape, device = (len(work.layers), student.d_model), student.device
     out = [torch.empty(shape[0], int(m.sum()), shape[1], device=device) for m in work.masks]
     done = np.zeros(len(work.rows), dtype=np.int64)
-    for reading in work.readings():
+
+    def read(lane: Student, reading: Reading) -> None:
         for forward in reading.forwards:
             where = [
                 (i, int(line), torch.from_numpy(np.flatnonzero(chosen)).to(device))
@@ -152,8 +155,10 @@ def capture_tokens(
                     start = done[i]
                     out[i][place, start : start + len(positions)] = hidden[line, positions]
 
-            read_layers(student, forward, work.layers, keep)
+            read_layers(lane, forward, work.layers, keep)
             done[reading.rows] += forward.chosen.sum(1)
+
+    in_lanes(student, list(work.readings()), read)
     return out
 
 
@@ -208,22 +213,47 @@ def capture_group_moments(
     work = _Work.of(student, flat, layers, selector, reduce, token_budget)
     owner = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     sums = [_Sums.zeros(student, len(work.layers), second) for _ in groups]
-    for reading in work.readings():
-        of = owner[reading.rows]
-        if reduce is None:
-            work.add_tokens(reading, of, sums)
-        else:
-            values, norms = work.of_texts(reading)
-            for number, total in enumerate(sums):
-                mine = torch.from_numpy(of == number).to(values.device)
-                for place in range(len(work.layers)):
-                    total.add(place, values[place, mine], norms[place, mine])
+    (_add_tokens if reduce is None else _add_texts)(work, owner, sums)
     counts = work.counts if reduce is None else np.ones(len(work.rows))
     read = ReadAs(str(selector), reduce)
     return [
         total.moments(work.layers, int(counts[owner == number].sum()), read)
         for number, total in enumerate(sums)
     ]
+
+
+def _add_texts(work: _Work, owner: NDArray[np.int64], sums: Sequence[_Sums]) -> None:
+    """Add one value of every text to the sums of the group that owns it."""
+
+    def add(reading: Reading, found: tuple[Tensor, Tensor]) -> None:
+        values, norms = found
+        for number, total in enumerate(sums):
+            mine = torch.from_numpy(owner[reading.rows] == number).to(values.device)
+            for place in range(len(work.layers)):
+                total.add(place, values[place, mine], norms[place, mine])
+
+    in_lanes(work.student, list(work.readings()), work.of_texts, add)
+
+
+def _add_tokens(work: _Work, owner: NDArray[np.int64], sums: Sequence[_Sums]) -> None:
+    """Add every selected token to the sums of the group that owns its text."""
+    if sums and sums[0].square is not None:
+        # Lanes would need second moments of their own, as much memory again for each.
+        for reading in work.readings():
+            work.add_tokens(work.student, reading, owner[reading.rows], sums)
+        return
+
+    def of_tokens(lane: Student, reading: Reading) -> list[_Sums]:
+        own = [_Sums.zeros(work.student, len(work.layers), second=False) for _ in sums]
+        work.add_tokens(lane, reading, owner[reading.rows], own)
+        return own
+
+    def add(_: Reading, found: list[_Sums]) -> None:
+        for total, more in zip(sums, found, strict=True):
+            total.total.add_(more.total)
+            total.norm.add_(more.norm)
+
+    in_lanes(work.student, list(work.readings()), of_tokens, add)
 
 
 @dataclass(frozen=True)
@@ -275,12 +305,12 @@ class _Work:
         reduce: Reduce | None,
         token_budget: int | None,
     ) -> _Work:
-        rows = _encode(student, examples)
-        masks = _masks(student, rows, parse(selector))
+        rows = rows_of(student, examples)
+        masks = masks_of(student, rows, parse(selector))
         if reduce == "last":
-            masks = [_only_last(mask) for mask in masks]
+            masks = [only_last(mask) for mask in masks]
         budget = token_budget or reading_budget(student.device)
-        return cls(student, rows, masks, _layers(student, layers), reduce, budget)
+        return cls(student, rows, masks, layers_of(student, layers), reduce, budget)
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -290,8 +320,12 @@ class _Work:
     def readings(self) -> Iterator[Reading]:
         return readings(self.student, self.rows, self.masks, self.token_budget)
 
-    def of_texts(self, reading: Reading) -> tuple[Tensor, Tensor]:
-        """[L, R, D] the value of each row, and [L, R] the mean norm of its tokens."""
+    def of_texts(self, lane: Student, reading: Reading) -> tuple[Tensor, Tensor]:
+        """[L, R, D] the value of each row, and [L, R] the mean norm of its tokens.
+
+        Args:
+            lane: the student that reads.
+        """
         shape, device = (len(self.layers), len(reading.rows)), self.student.device
         values = torch.zeros(*shape, self.student.d_model, device=device)
         norms = torch.zeros(*shape, device=device)
@@ -304,10 +338,12 @@ class _Work:
                 values[place, rows] += value
                 norms[place, rows] += norm
 
-            read_layers(self.student, forward, self.layers, keep)
+            read_layers(lane, forward, self.layers, keep)
         return values, norms
 
-    def add_tokens(self, reading: Reading, of: NDArray[np.int64], sums: Sequence[_Sums]) -> None:
+    def add_tokens(
+        self, lane: Student, reading: Reading, of: NDArray[np.int64], sums: Sequence[_Sums]
+    ) -> None:
         """Add every selected token to the sums of its row's group."""
         for forward in reading.forwards:
             lines = torch.from_numpy(forward.lines).to(self.student.device)
@@ -324,42 +360,7 @@ class _Work:
                     tokens = hidden[lines[row], position].float()
                     total.add(place, tokens, tokens.norm(dim=-1))
 
-            read_layers(self.student, forward, self.layers, keep)
-
-
-def _encode(student: Student, examples: Sequence[Item]) -> list[Encoded]:
-    rows = encode_all(student, examples)
-    limit = student.context_length
-    for number, row in enumerate(rows):
-        if limit is not None and len(row.ids) > limit:
-            raise StudentError(
-                f"Text {number} has {len(row.ids)} tokens, but {student.name} reads {limit}; "
-                "shorten it."
-            )
-    return rows
-
-
-def _layers(student: Student, layers: Sequence[int] | None) -> tuple[int, ...]:
-    chosen = tuple(range(student.n_layers) if layers is None else layers)
-    for layer in chosen:
-        student.check_layer(layer)
-    return chosen
-
-
-def _masks(
-    student: Student, rows: Sequence[Encoded], selector: Selector
-) -> list[np.ndarray[Any, Any]]:
-    masks = [selector.mask(row) for row in rows]
-    for number, mask in enumerate(masks):
-        if not mask.any():
-            text = str(student.tokenizer.decode(rows[number].ids))
-            shown = text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]}…{text[-_SHOWN // 2 :]}"
-            raise SelectorError(
-                f"Selector '{selector}' matches no token of text {number}, {shown!r}; a bare "
-                "prompt has no response, positions end with the text, and special tokens match "
-                "only where they are named."
-            )
-    return masks
+            read_layers(lane, forward, self.layers, keep)
 
 
 def _mean(forward: Forward, counts: NDArray[np.float32]) -> _Reduced:
@@ -391,9 +392,3 @@ def _picked(forward: Forward) -> _Reduced:
         return index, picked, picked.norm(dim=-1)
 
     return reduced
-
-
-def _only_last(mask: Mask) -> Mask:
-    out = np.zeros_like(mask)
-    out[np.flatnonzero(mask)[-1]] = True
-    return out
