@@ -14,7 +14,7 @@ from selfsteer.steering.encoding import encode
 from selfsteer.steering.lanes import PIECES, in_lanes
 from selfsteer.steering.model import Student
 from selfsteer.steering.prompts import Example, Prompt
-from tests.steering.families import FAMILIES, altered_student, family_student
+from tests.steering.families import FAMILIES, altered_student
 from tests.steering.students import build_student, hook_count
 
 THREADS = 3
@@ -23,6 +23,12 @@ EXAMPLES = [
     for i in range(4 * THREADS * PIECES)
 ]
 BUDGET = 40  # tokens of a batch: enough batches for every lane
+
+
+@pytest.fixture
+def llama() -> Student:
+    """One that no other test has left hooks of transformers on."""
+    return build_student("llama")
 
 
 @pytest.fixture
@@ -47,7 +53,7 @@ def assert_same(found: Tensor, expected: Tensor) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_lanes_read_is_what_one_thread_reads(family: str, threads: None) -> None:
-    student = family_student(family)
+    student = altered_student(family)
     layers = (-1, 0, student.n_layers - 1)
     assert lanes_used(student) == THREADS
     found = capture(student, EXAMPLES, layers, "all", token_budget=BUDGET)

@@ -84,11 +84,10 @@ def act_add_vectors(
             negative=second[:, at],
             residual_norms=(first[:, position].norm(dim=-1) + second[:, position].norm(dim=-1)) / 2,
         )
-        difference = here.differences()[:, 0]
-        if not difference.any():
+        if here.alike:
             continue
         vector = to_vector(
-            difference,
+            here.differences()[:, 0],
             here,
             student,
             dataset,

@@ -14,6 +14,10 @@ from selfsteer.steering.datasets import ContrastiveDataset
 from selfsteer.steering.model import Student
 from selfsteer.steering.selectors import Selector
 
+# Of the residual norm. Equal rows of one batch may differ by a few units in the last place of
+# float32, as matrix products go through their rows in blocks; no contrast is that small.
+ROUNDING = 1e-5
+
 
 @dataclass(frozen=True)
 class ContrastiveActivations:
@@ -67,6 +71,12 @@ class ContrastiveActivations:
     def differences(self) -> Tensor:
         """``[L, N, D]`` float64, positive minus negative, pair by pair."""
         return self.positive.double() - self.negative.double()
+
+    @property
+    def alike(self) -> bool:
+        """Whether nothing but rounding is between the two sides of any pair."""
+        lengths = self.differences().norm(dim=-1)
+        return bool((lengths <= ROUNDING * self.residual_norms[:, None]).all())
 
     def select(self, pairs: Tensor) -> ContrastiveActivations:
         """The same layers for some of the pairs; ``pairs`` is an index tensor or a mask ``[N]``."""

@@ -120,9 +120,9 @@ def to_vector(
     """Directions ``[L, D]`` with where they came from.
 
     Raises:
-        VectorError: every direction is zero, or a value is NaN or infinite.
+        VectorError: the sides are alike, every direction is zero, or a value is NaN or infinite.
     """
-    if not directions.any():
+    if activations.alike or not directions.any():
         raise VectorError(
             f"The two sides of the contrast for {dataset.concept!r} give the same activations at "
             f"the tokens of '{selector}', so there is no direction; select tokens that differ."

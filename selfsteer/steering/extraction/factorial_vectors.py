@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from selfsteer.errors import DatasetError, VectorError
 from selfsteer.steering.capture import Activations, Reduce, capture
 from selfsteer.steering.datasets import content_id
+from selfsteer.steering.extraction.activations import ROUNDING
 from selfsteer.steering.extraction.design import Contrast, Design
 from selfsteer.steering.extraction.factorial import FactorialFit, fit_factorial
 from selfsteer.steering.extraction.given import check_given
@@ -75,16 +76,16 @@ def _vector(
     dataset_id: str,
 ) -> SteeringVector:
     directions, errors = fit.contrast(contrast)
-    if not directions.any():
+    norms = activations.norms.double().mean(dim=1)
+    if bool((directions.norm(dim=-1) <= ROUNDING * norms).all()):
         raise VectorError(
             f"The contrast '{contrast}' makes no difference at the tokens of '{selector}', so "
             "there is no direction; select tokens that differ."
         )
-    norms = activations.norms.double().mean(dim=1).tolist()
     lengths = errors.norm(dim=-1).tolist()
     return SteeringVector(
         directions=dict(zip(activations.layers, directions, strict=True)),
-        residual_norms=dict(zip(activations.layers, norms, strict=True)),
+        residual_norms=dict(zip(activations.layers, norms.tolist(), strict=True)),
         method="factorial",
         selector=selector,
         concept=str(contrast),

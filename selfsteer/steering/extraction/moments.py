@@ -16,6 +16,7 @@ from torch import Tensor
 from selfsteer.errors import DatasetError, VectorError
 from selfsteer.steering.capture import Moments, ReadAs, Reduce, capture_group_moments
 from selfsteer.steering.datasets import ContrastiveDataset
+from selfsteer.steering.extraction.activations import ROUNDING
 from selfsteer.steering.extraction.components import along
 from selfsteer.steering.extraction.lda import whiten_by
 from selfsteer.steering.model import Student
@@ -69,6 +70,11 @@ class ContrastiveMoments:
     def residual_norms(self) -> Tensor:
         """``[L]``, the mean L2 norm over both sides, every side counting the same."""
         return (self.positive.norm + self.negative.norm) / 2
+
+    @property
+    def alike(self) -> bool:
+        """Whether nothing but rounding is between the means of both sides."""
+        return bool((self.shift().norm(dim=-1) <= ROUNDING * self.residual_norms).all())
 
     def shift(self) -> Tensor:
         """``[L, D]`` float64, the mean of the positive side minus that of the negative side."""

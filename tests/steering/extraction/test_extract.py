@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -88,6 +90,16 @@ def test_a_design_is_part_of_the_provenance(llama: Student) -> None:
 def test_two_sides_that_are_alike_give_no_vector(llama: Student) -> None:
     with pytest.raises(VectorError, match="same activations"):
         extract_vector(llama, dataset(("same", "same")))
+
+
+@pytest.mark.parametrize("method", ["mean_difference", "pca", "lda", "logistic", "ridge_shift"])
+def test_rounding_between_the_sides_gives_no_vector(llama: Student, method: str) -> None:
+    """Some processors give equal rows of one batch other last digits, which a method may enlarge."""
+    given = dataset(("same", "same"), ("equal", "equal"), ("again", "again"))
+    found = capture_pairs(llama, given)
+    rounded = replace(found, negative=found.negative * (1 + 4e-7))
+    with pytest.raises(VectorError, match="same activations"):
+        extract_vector(llama, given, method=method, activations=rounded)
 
 
 def test_a_reply_is_needed_for_the_response(llama: Student) -> None:
