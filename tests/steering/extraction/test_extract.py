@@ -94,7 +94,7 @@ def test_two_sides_that_are_alike_give_no_vector(llama: Student) -> None:
 
 @pytest.mark.parametrize("method", ["mean_difference", "pca", "lda", "logistic", "ridge_shift"])
 def test_rounding_between_the_sides_gives_no_vector(llama: Student, method: str) -> None:
-    """Some processors give equal rows of one batch other last digits, which a method may enlarge."""
+    """Some processors give equal rows other last digits, which a method may enlarge."""
     given = dataset(("same", "same"), ("equal", "equal"), ("again", "again"))
     found = capture_pairs(llama, given)
     rounded = replace(found, negative=found.negative * (1 + 4e-7))
