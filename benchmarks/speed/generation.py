@@ -104,7 +104,7 @@ def against_peers(student: Student, workers: Sequence[Worker]) -> Iterator[Bar]:
                         "generate", rows=count, tokens=TOKENS, where=where
                     ),
                     stopwatch(lambda plan=plan, count=count: ours(student, plan, count)),  # type: ignore[misc]
-                    patience=30,
+                    patience=15,
                 )
                 ratios.append((ratio, worker.name))
             ratio, peer = min(ratios, key=lambda pair: pair[0].value)

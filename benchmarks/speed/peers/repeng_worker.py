@@ -20,8 +20,8 @@ tokenizer.padding_side = "left"
 model = AutoModelForCausalLM.from_pretrained(folder).eval()
 
 
-def extract(wanted, batch, lot):
-    texts = work[lot]
+def extract(wanted, batch, lot, count=None):
+    texts = work[lot][:count]
     entries = [
         DatasetEntry(positive=p, negative=n) for p, n in zip(texts[::2], texts[1::2], strict=True)
     ]

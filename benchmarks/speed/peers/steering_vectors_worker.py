@@ -26,8 +26,9 @@ tokenizer.padding_side = "left"
 model = AutoModelForCausalLM.from_pretrained(folder).eval()
 
 
-def extract(wanted, batch, lot):
-    pairs = list(zip(work[lot][::2], work[lot][1::2], strict=True))
+def extract(wanted, batch, lot, count=None):
+    texts = work[lot][:count]
+    pairs = list(zip(texts[::2], texts[1::2], strict=True))
     train_steering_vector(
         model, tokenizer, pairs, layers=wanted, read_token_index=-1, batch_size=batch
     )
