@@ -39,7 +39,7 @@ def rows(student: Student, workers: Sequence[Worker]) -> Iterator[Bar]:
         for lot, what in (("texts", name), ("answered", f"{name}, pairs of one question")):
             ratio, note = against_peer(student, *peers[lot], layers, lot)
             yield Bar(f"extraction, {what}: times faster", ratio.value, limit, note=note)
-        with one_thread():  # one forward at a time on either side
+        with threads(1):  # one forward at a time on either side
             floor = interleaved(
                 lambda layers=layers: extract(student, layers),  # type: ignore[misc]
                 lambda layers=layers: bare_forward(student, max(layers) + 1),  # type: ignore[misc]
@@ -61,10 +61,10 @@ def against_peer(
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch have one thread."""
+def threads(count: int) -> Iterator[None]:
+    """Let torch have so many threads."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:

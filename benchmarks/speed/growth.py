@@ -12,10 +12,9 @@ from statistics import median
 from typing import NamedTuple
 
 import matplotlib
-import torch
 
 from benchmarks.bars import Bar
-from benchmarks.speed.extraction import against_peer, extract
+from benchmarks.speed.extraction import against_peer, extract, threads
 from benchmarks.speed.generation import FAINT, ours, unit_vector
 from benchmarks.speed.workers import worker
 from benchmarks.speed.world import FOLDER, MIDDLE, load_world, write_world
@@ -121,13 +120,11 @@ def _widths(sizes: Sequence[int]) -> Curve:
 
 def _threads(student: Student, sizes: Sequence[int]) -> Curve:
     """One middle layer against repeng without pads, both with so many threads."""
-    before, values = torch.get_num_threads(), []
+    values = []
     for count in sizes:
-        torch.set_num_threads(count)
-        with worker("repeng", FOLDER, count) as peer:
+        with threads(count), worker("repeng", FOLDER, count) as peer:
             ratio, _ = against_peer(student, peer, 1, [MIDDLE], "texts")
         values.append(ratio.value)
-    torch.set_num_threads(before)
     return Curve("threads", "times faster than repeng", sizes, values)
 
 

@@ -7,7 +7,7 @@ Rows are read in batches of similar length, what several begin with in common on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -111,7 +111,7 @@ def capture(
         index = torch.from_numpy(reading.rows).to(student.device)
         values[:, index], norms[:, index] = found
 
-    in_lanes(student, list(work.readings()), work.of_texts, take)
+    in_lanes(student, work.readings(), work.of_texts, take)
     return Activations(work.layers, values, norms, ReadAs(str(selector), reduce))
 
 
@@ -158,7 +158,7 @@ def capture_tokens(
             read_layers(lane, forward, work.layers, keep)
             done[reading.rows] += forward.chosen.sum(1)
 
-    in_lanes(student, list(work.readings()), read)
+    in_lanes(student, work.readings(), read)
     return out
 
 
@@ -232,7 +232,7 @@ def _add_texts(work: _Work, owner: NDArray[np.int64], sums: Sequence[_Sums]) -> 
             for place in range(len(work.layers)):
                 total.add(place, values[place, mine], norms[place, mine])
 
-    in_lanes(work.student, list(work.readings()), work.of_texts, add)
+    in_lanes(work.student, work.readings(), work.of_texts, add)
 
 
 def _add_tokens(work: _Work, owner: NDArray[np.int64], sums: Sequence[_Sums]) -> None:
@@ -253,7 +253,7 @@ def _add_tokens(work: _Work, owner: NDArray[np.int64], sums: Sequence[_Sums]) ->
             total.total.add_(more.total)
             total.norm.add_(more.norm)
 
-    in_lanes(work.student, list(work.readings()), of_tokens, add)
+    in_lanes(work.student, work.readings(), of_tokens, add)
 
 
 @dataclass(frozen=True)
@@ -317,8 +317,8 @@ class _Work:
         """Selected tokens of each row."""
         return np.array([mask.sum() for mask in self.masks], dtype=np.int64)
 
-    def readings(self) -> Iterator[Reading]:
-        return readings(self.student, self.rows, self.masks, self.token_budget)
+    def readings(self) -> list[Reading]:
+        return list(readings(self.student, self.rows, self.masks, self.token_budget))
 
     def of_texts(self, lane: Student, reading: Reading) -> tuple[Tensor, Tensor]:
         """[L, R, D] the value of each row, and [L, R] the mean norm of its tokens.

@@ -37,15 +37,14 @@ def in_lanes(
             changes nothing but what belongs to its piece.
         take: gets each piece and its result, in the order of the pieces, in the calling thread.
     """
-    lanes = _lanes(student, len(pieces))
-    free: SimpleQueue[Student] = SimpleQueue()
-    for each in (student, *_twins(student, lanes - 1)):
-        free.put(each)
-    lanes = free.qsize()
-    if lanes == 1:
+    students = [student, *_twins(student, _lanes(student, len(pieces)) - 1)]
+    if len(students) == 1:
         for piece in pieces:
             take(piece, do(student, piece))
         return
+    free: SimpleQueue[Student] = SimpleQueue()
+    for each in students:
+        free.put(each)
 
     def run(piece: Piece) -> Result:
         mine = free.get()
@@ -55,8 +54,9 @@ def in_lanes(
             free.put(mine)
 
     threads = torch.get_num_threads()
+    share = threads // len(students)
     try:
-        with ThreadPoolExecutor(lanes, "lane", torch.set_num_threads, (threads // lanes,)) as pool:
+        with ThreadPoolExecutor(len(students), "lane", torch.set_num_threads, (share,)) as pool:
             for piece, result in zip(pieces, pool.map(run, pieces), strict=True):
                 take(piece, result)
     finally:

@@ -47,8 +47,9 @@ def test_a_reply_counts_as_far_as_the_context_reaches() -> None:
     student = build_student("gpt2", n_positions=40)
     prompt = Prompt.chat("a" * 29)  # 33 tokens with the template
     whole, cut, room = log_likelihoods(student, [prompt] * 3, ["b" * 20, "b" * 7, "b" * 3])
-    assert whole.total == pytest.approx(cut.total, rel=1e-5)
-    assert (whole.tokens, cut.tokens, room.tokens) == (7, 7, 3)
+    # Processors may give equal rows of a batch other last digits.
+    assert tuple(whole) == pytest.approx(tuple(cut), rel=1e-7)
+    assert (whole.tokens, room.tokens) == (7, 3)
     with pytest.raises(StudentError, match="Example 0 has 41 tokens, but tiny-gpt2 reads 40"):
         log_likelihoods(student, [Prompt.chat("a" * 36)], ["b"])
 
