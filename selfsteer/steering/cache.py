@@ -3,7 +3,8 @@
 transformers' dynamic cache joins old and new states into a fresh tensor for every layer and
 token; for small models that copying, and the page faults of the fresh memory, take most of a
 decoding step. These layers hold a buffer with spare room and hand out views of it. Everything
-else (masks, lengths, layers of other kinds) stays transformers' own.
+else (masks, lengths, layers of other kinds) stays transformers' own. Keys of many short rows on a
+CPU bring a faster attention with them (`one_query.py`).
 """
 
 from __future__ import annotations
@@ -22,12 +23,22 @@ from transformers.cache_utils import (
 
 from selfsteer.errors import StudentError
 from selfsteer.steering.model import Student
+from selfsteer.steering.one_query import OneQueryKeys
+
+# What a CPU fetches ahead stops at gaps of more than some hundred bytes. Where rows are short and
+# many, that costs more than copying all states every few tokens to keep the gaps small.
+_GAP_BYTES, _SHORT_BYTES, _MANY_ROWS = 256, 8192, 32
 
 
 class _Buffer:
-    """The states of one layer, [B, heads, length, width], with room behind them."""
+    """The states of one layer, [B, heads, length, width], with room behind them.
+
+    Attributes:
+        close: whether there is so little room that one row follows the other in memory.
+    """
 
     def __init__(self, room: int) -> None:
+        self.close = False
         self._room = room
         self._data: Tensor | None = None
         self._start = 0
@@ -43,16 +54,15 @@ class _Buffer:
         data = self._data
         assert data is not None
         self._start = self._stop - old
-        data[:, :, self._stop : self._stop + new] = states
+        data.narrow(2, self._stop, new).copy_(states)
         self._stop += new
-        return data[:, :, self._start : self._stop]
+        return data.narrow(2, self._start, old + new)
 
     def select(self, rows: Tensor) -> None:
         """Keep these rows, in this order; they may repeat."""
         if self._data is not None:
             used = self._data[:, :, self._start : self._stop]
-            length = self._data.shape[-2] - self._start
-            fresh = used.new_empty(len(rows), used.shape[1], length, used.shape[3])
+            fresh = self._fresh(used, len(rows), used.shape[-2])
             fresh[:, :, : used.shape[-2]] = used.index_select(0, rows.to(used.device))
             self._data, self._start, self._stop = fresh, 0, used.shape[-2]
 
@@ -63,9 +73,9 @@ class _Buffer:
         """
         parts = [part for each in (*above, self) if (part := each._last(keep)) is not None]
         if parts:
-            _, heads, length, width = parts[-1].shape
+            length = parts[-1].shape[-2]
             rows = [len(part) for part in parts]
-            fresh = parts[-1].new_empty(sum(rows), heads, length + self._room, width)
+            fresh = self._fresh(parts[-1], sum(rows), length)
             for place, part in zip(torch.split(fresh[:, :, :length], rows), parts, strict=True):
                 pads = length - part.shape[-2]
                 place[:, :, :pads] = 0
@@ -79,11 +89,19 @@ class _Buffer:
 
     def _move(self, states: Tensor, old: int, new: int) -> None:
         """A buffer with room again, holding the last `old` states."""
-        batch, heads, _, width = states.shape
-        fresh = states.new_empty(batch, heads, old + new + self._room, width)
+        fresh = self._fresh(states, len(states), old + new)
         if self._data is not None:
             fresh[:, :, :old] = self._data[:, :, self._stop - old : self._stop]
         self._data, self._start, self._stop = fresh, 0, old
+
+    def _fresh(self, like: Tensor, rows: int, length: int) -> Tensor:
+        """An empty [rows, heads, length + room, width] for states like these."""
+        _, heads, _, width = like.shape
+        each = width * like.element_size()
+        many, short = rows * heads >= _MANY_ROWS, length * each <= _SHORT_BYTES
+        self.close = like.device.type == "cpu" and many and short
+        room = min(self._room, _GAP_BYTES // each) if self.close else self._room
+        return like.new_empty(rows, heads, length + room, width)
 
 
 class _Buffered:
@@ -122,10 +140,12 @@ class _Buffered:
     batch_repeat_interleave = batch_select_indices = reset = crop
 
     def _append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        return (
-            self._key_buffer.append(keys, self._keep),
-            self._value_buffer.append(values, self._keep),
-        )
+        one = keys.shape[-2] == 1 and keys.dtype == torch.float32
+        keys = self._key_buffer.append(keys, self._keep)
+        values = self._value_buffer.append(values, self._keep)
+        if one and self._key_buffer.close:
+            keys = keys.as_subclass(OneQueryKeys)
+        return keys, values
 
 
 class _BufferedLayer(_Buffered, DynamicLayer):  # type: ignore[no-untyped-call]  # it has no types

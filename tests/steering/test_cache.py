@@ -22,10 +22,10 @@ STEPS = st.lists(st.integers(0, 20), min_size=1, max_size=12)
 def filled(cache: Any, steps: list[int]) -> list[Any]:
     """What the layers hand out at each step, fed with the same random states."""
     generator = torch.Generator().manual_seed(0)
-    rows, seen = 2, []
+    rows, seen = 20, []  # enough to lie close together, until some are dropped
     for new in steps:
         if new == 0:
-            index = torch.randint(rows, (1 + rows % 3,), generator=generator)
+            index = torch.randint(rows, (1 + 7 * rows % 40,), generator=generator)
             cache.reorder_cache(index)
             rows = len(index)
             continue
