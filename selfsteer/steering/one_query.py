@@ -31,13 +31,22 @@ class OneQueryKeys(Tensor):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         with torch._C.DisableTorchFunctionSubclass():
-            if func is scaled_dot_product_attention and _is_plain(**(kwargs or {})):
+            if func is scaled_dot_product_attention and _is_plain(*args, **(kwargs or {})):
                 return attention(*args, **(kwargs or {}))
             return func(*args, **(kwargs or {}))
 
 
-def _is_plain(*, is_causal: bool = False, dropout_p: float = 0.0, **_: Any) -> bool:
-    return not is_causal and not dropout_p
+def _is_plain(
+    *args: Any,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    enable_gqa: bool = False,
+    **_: Any,
+) -> bool:
+    """Whether a call of torch's attention asks for nothing that :func:`attention` does not know."""
+    several = enable_gqa and (attn_mask is not None or len(args) > 3)
+    return len(args) <= 4 and not (is_causal or dropout_p or several)
 
 
 def attention(
@@ -59,7 +68,7 @@ def attention(
         key, value: [B, heads, S, width].
         attn_mask: True where a query sees a key, or what is added to their products; it can be
             broadcast to [B, query heads, T, S].
-        enable_gqa: whether there are several query heads to each head.
+        enable_gqa: whether there are several query heads to each head; without a mask.
     """
     shape = query.shape
     scale = shape[-1] ** -0.5 if scale is None else scale

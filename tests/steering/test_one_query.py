@@ -63,6 +63,14 @@ def test_query_heads_may_be_packed_beside_one_another() -> None:
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("arguments", [(None, 0.0, True), (None, 0.0, False)])
+def test_what_is_given_by_place_stays_with_torch(arguments: tuple[Any, ...]) -> None:
+    query, keys, values = states(2, 2, 1, 5, queries=5)
+    expected = scaled_dot_product_attention(query, keys, values, *arguments)
+    lazy = keys.as_subclass(OneQueryKeys)
+    assert torch.equal(scaled_dot_product_attention(query, lazy, values, *arguments), expected)
+
+
 def test_causal_attention_and_dropout_stay_with_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(one_query, "attention", None)
     query, keys, values = states(2, 2, 1, 5, queries=5)
