@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from selfsteer.steering.cache import check_used
 from selfsteer.steering.model import Student
@@ -34,7 +36,9 @@ def logits(
     given = arguments(student, ids, attention, positions, cache)
     if "logits_to_keep" in student.forward_arguments:
         given["logits_to_keep"] = keep
-    out: Tensor = student.model(**given).logits
+    head: nn.Module | None = student.model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    with _contiguous(head, when=keep < ids.shape[1]):
+        out: Tensor = student.model(**given).logits
     if cache is not None:
         check_used(student, cache)
     return out[:, -keep:].to(ids.device)
@@ -57,3 +61,20 @@ def arguments(
     if cache is not None and student.cache_argument is not None:
         given[student.cache_argument] = cache
     return {**given, "use_cache": cache is not None}
+
+
+@contextmanager
+def _contiguous(head: nn.Module | None, *, when: bool) -> Iterator[None]:
+    """Let the head see contiguous activations.
+
+    The last tokens of several rows do not follow one another in memory, and then torch reads the
+    head's weights once for each row instead of once.
+    """
+    if head is None or not when:
+        yield
+        return
+    handle = head.register_forward_pre_hook(lambda _, args: (args[0].contiguous(), *args[1:]))
+    try:
+        yield
+    finally:
+        handle.remove()
