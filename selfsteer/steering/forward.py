@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from torch import Tensor, nn
@@ -36,8 +36,7 @@ def logits(
     given = arguments(student, ids, attention, positions, cache)
     if "logits_to_keep" in student.forward_arguments:
         given["logits_to_keep"] = keep
-    head: nn.Module | None = student.model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    with _contiguous(head, when=keep < ids.shape[1]):
+    with _contiguous_head(student) if keep < ids.shape[1] else nullcontext():
         out: Tensor = student.model(**given).logits
     if cache is not None:
         check_used(student, cache)
@@ -64,13 +63,14 @@ def arguments(
 
 
 @contextmanager
-def _contiguous(head: nn.Module | None, *, when: bool) -> Iterator[None]:
-    """Let the head see contiguous activations.
+def _contiguous_head(student: Student) -> Iterator[None]:
+    """Let the output head see contiguous activations.
 
     The last tokens of several rows do not follow one another in memory, and then torch reads the
     head's weights once for each row instead of once.
     """
-    if head is None or not when:
+    head: nn.Module | None = student.model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    if head is None:
         yield
         return
     handle = head.register_forward_pre_hook(lambda _, args: (args[0].contiguous(), *args[1:]))
