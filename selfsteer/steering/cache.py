@@ -95,7 +95,7 @@ class _Buffer:
         self._data, self._start, self._stop = fresh, 0, old
 
     def _fresh(self, like: Tensor, rows: int, length: int) -> Tensor:
-        """An empty [rows, heads, length + room, width] for states like these."""
+        """An empty [rows, heads, length + room, width] for states like these; sets `close`."""
         _, heads, _, width = like.shape
         each = width * like.element_size()
         many, short = rows * heads >= _MANY_ROWS, length * each <= _SHORT_BYTES

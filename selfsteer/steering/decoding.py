@@ -120,7 +120,7 @@ def decode_batch(
             live.done[at] = True
         if live.done.all():
             break
-        if np.count_nonzero(live.done) >= _DROP_AT * len(live.done):
+        if live.done.mean() >= _DROP_AT:
             kept = np.flatnonzero(~live.done)
             ids, chosen = ids[kept], live.keep(kept, chosen)
             prompt.cache.reorder_cache(torch.from_numpy(kept).to(student.device))

@@ -37,6 +37,8 @@ TEMPLATE = (
 )
 FAMILIES = ("llama", "mistral", "gpt2")
 WIDTH, BLOCKS, WINDOW = 32, 3, 16
+# Of different lengths, two of them equal.
+PROMPTS = [Prompt.chat("ab" * n, system="s" * (n % 3 + 1)) for n in (1, 14, 4, 9, 4, 2)]
 
 
 def build_tokenizer(template: str | None = TEMPLATE) -> Any:

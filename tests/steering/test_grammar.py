@@ -24,6 +24,7 @@ from selfsteer.steering.plan import Plan
 from selfsteer.steering.prompts import Prompt
 from selfsteer.steering.sampling import choose, uniforms
 from tests.steering.students import (
+    PROMPTS,
     build_model,
     build_student,
     build_vector,
@@ -32,7 +33,6 @@ from tests.steering.students import (
     reference_logits,
 )
 
-PROMPTS = [Prompt.chat("ab" * n, system="s" * (n % 3 + 1)) for n in (1, 14, 4, 9, 4, 2)]
 SCHEMA = {
     "type": "object",
     "properties": {

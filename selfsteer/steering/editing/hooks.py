@@ -57,8 +57,6 @@ class Steering:
             for slot in range(max(map(len, pairs), default=0))
         ]
         self._memory = max((table.memory for table in self.tables), default=0)
-        self._steady = all(table.steady for table in self.tables)
-        self._as_before = False  # whether what the steps expect holds for more ordinary tokens
         self._refuse_contradictions()
         gates = [_unique(e.gate for e in p.active if e.gate is not None) for p in self._plans]
         self._gated = [bool(several) for several in gates]
@@ -136,7 +134,6 @@ class Steering:
     def select(self, rows: Index) -> None:
         """Make these rows the batch of the forwards to come."""
         self._chosen = rows
-        self._as_before = False
         plans = torch.from_numpy(self._plan_of[rows])
         for step in self._all_steps():
             step.take(plans)
@@ -146,7 +143,6 @@ class Steering:
     def on_rows(self, side: Side, width: int) -> None:
         """The next forward is over whole rows, padded on `side` to `width` tokens."""
         self._set([t.over_rows(self._chosen, side, width) for t in self.tables])
-        self._as_before = False
         for gate in self._gates:
             gate.on_rows(side, width)
 
@@ -161,10 +157,7 @@ class Steering:
             What each row has said with these.
         """
         special = self._special[np.minimum(ids, len(self._special) - 1)]
-        steady = self._steady and not special.any()
-        if not (steady and self._as_before):
-            self._set([t.over_reply(self._chosen, before, ids, special) for t in self.tables])
-        self._as_before = steady
+        self._set([t.over_reply(self._chosen, before, ids, special) for t in self.tables])
         for gate in self._gates:
             gate.on_reply()
         return before.then(ids, special, self._memory)

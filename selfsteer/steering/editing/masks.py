@@ -66,11 +66,6 @@ class MaskTable:
         """How many ids of a reply must be remembered to tell what the next one completes."""
         return self._reply.memory
 
-    @property
-    def steady(self) -> bool:
-        """Whether every ordinary token of every reply is selected, whatever it is."""
-        return self._reply.steady
-
     def touches_known(self, row: int) -> bool:
         """Whether any known token of a row is selected."""
         return bool(self.known[row].any())
@@ -118,7 +113,6 @@ class _ReplyTable:
             # Nothing depends on which tokens come: the difference is taken once, here.
             plain, special = plain[0] & ~plain[1], special[0] & ~special[1]
         self._plain, self._special = plain, special
-        self.steady = self._simple and bool(plain.all())
         self._may = [bool(plain.any() or special) for plain, special in starmap(may_match, rules)]
 
     @property

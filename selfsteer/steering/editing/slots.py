@@ -59,11 +59,6 @@ class SlotTable:
         """How many ids of a reply must be remembered to tell what the next one completes."""
         return self._masks.memory
 
-    @property
-    def steady(self) -> bool:
-        """Whether every ordinary token of every reply is edited, and all alike."""
-        return self._known is None and self._masks.steady
-
     def touches_known(self, row: int) -> bool:
         """Whether any known token of a row is edited."""
         return self._masks.touches_known(row)

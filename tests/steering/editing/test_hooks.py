@@ -284,33 +284,6 @@ def test_masks_are_built_only_where_needed(llama: Student) -> None:
     assert state("all", special)[0] is False
 
 
-def test_masks_are_kept_while_ordinary_tokens_follow(llama: Student) -> None:
-    """Only where every one of them is edited alike; a special one, or other rows, end it."""
-    rows = [encode(llama, Prompt.chat("ab"))] * 2
-    vector, ordinary, special = build_vector(llama), 50, 6
-    plans = [Plan.single(vector, 1, 1.0), Plan.none()]
-    with steering(llama, plans, rows, reply_tokens=9) as edits:
-        step, said = next(edits._all_steps()), Said.nothing(2)
-
-        def after(*tokens: int) -> tuple[bool, bool]:
-            nonlocal said
-            said = edits.on_reply(said, np.array(tokens)[:, None])
-            return step.on, step.mask is not None
-
-        assert after(ordinary, ordinary) == after(ordinary, ordinary) == (True, False)
-        assert after(special, ordinary)[0] is False
-        assert after(ordinary, special) == after(ordinary, ordinary) == (True, False)
-        edits.select(np.array([1]))
-        said = said[np.array([1])]
-        assert after(ordinary)[0] is False
-        assert said.ordinary.tolist() == [5]
-        edits.select(np.array([0, 1]))
-        edits.on_rows("left", len(rows[0].ids) + 1)
-        assert step.mask is not None  # a pad
-        said = Said.nothing(2)
-        assert after(ordinary, ordinary) == (True, False)
-
-
 class _TupleBlock(nn.Module):
     """A decoder block as older families have them: a tuple comes out."""
 
