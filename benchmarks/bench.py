@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from transformers.utils.logging import disable_progress_bar
@@ -22,6 +23,7 @@ from benchmarks.speed.workers import Worker, worker
 from benchmarks.speed.world import load_world, write_world
 from selfsteer.steering.model import Student
 
+Found = TypeVar("Found")
 THREADS = 2  # as torch takes of the machine that the limits are meant for
 PEERS = ("repeng", "steering-vectors")
 PAGE, PLOT = Path("docs/benchmarks.md"), Path("docs/benchmarks.svg")
@@ -38,19 +40,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     student = load_world(folder)
     with ExitStack() as stack:
         workers = [stack.enter_context(worker(peer, folder, THREADS)) for peer in PEERS]
-        bars = []
-        for bar in rows(student, workers):
-            bars.append(bar)
-            print(f"{bar.name}: {bar.value:.3f} ({bar.note})", file=sys.stderr, flush=True)
-    found = growth.curves(student)
+        bars = list(told(rows(student, workers), lambda b: f"{b.name}: {b.value:.3f} ({b.note})"))
+    found = list(told(growth.curves(student), str))
     bars += growth.memory_bars(found)
     code = publish("bench", bars)
     for curve in found:
-        values = ", ".join(f"{n}: {v:.2f}" for n, v in zip(curve.sizes, curve.values, strict=True))
-        print(f"{curve.name} ({curve.unit}): {values}")
+        print(curve)
     if options.write:
         write_page(bars, found)
     return code
+
+
+def told(measured: Iterable[Found], line: Callable[[Found], str]) -> Iterator[Found]:
+    """Each as it is found, with a line about it to whoever waits."""
+    for each in measured:
+        print(line(each), file=sys.stderr, flush=True)
+        yield each
 
 
 def rows(student: Student, workers: Sequence[Worker]) -> Iterator[Bar]:

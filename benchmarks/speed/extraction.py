@@ -28,17 +28,19 @@ CLOSE = 1.25  # times the shortest time: more than noise makes of one run
 def rows(student: Student, workers: Sequence[Worker]) -> Iterator[Bar]:
     """One middle layer and all layers, each against the fastest peer and against the floor.
 
-    Once on texts that have nothing in common, once on pairs that differ in their last word.
+    On texts that have nothing in common; the middle layer also on pairs that differ in their last
+    word.
     """
-    cases = (
-        ("one middle layer", [MIDDLE], 5.0),
-        ("all layers", list(range(student.n_layers)), 2.5),
-    )
+    middle, all_layers = [MIDDLE], list(range(student.n_layers))
     peers = {lot: fastest(workers, lot) for lot in ("texts", "answered")}
-    for name, layers, limit in cases:
-        for lot, what in (("texts", name), ("answered", f"{name}, pairs of one question")):
-            ratio, note = against_peer(student, *peers[lot], layers, lot)
-            yield Bar(f"extraction, {what}: times faster", ratio.value, limit, note=note)
+    for lot, name, layers, limit in (
+        ("texts", "one middle layer", middle, 5.0),
+        ("answered", "one middle layer, pairs of one question", middle, 5.0),
+        ("texts", "all layers", all_layers, 2.5),
+    ):
+        ratio, note = against_peer(student, *peers[lot], layers, lot)
+        yield Bar(f"extraction, {name}: times faster", ratio.value, limit, note=note)
+    for name, layers in (("one middle layer", middle), ("all layers", all_layers)):
         with threads(1):  # one forward at a time on either side
             floor = interleaved(
                 lambda layers=layers: extract(student, layers),  # type: ignore[misc]
@@ -49,12 +51,17 @@ def rows(student: Student, workers: Sequence[Worker]) -> Iterator[Bar]:
 
 
 def against_peer(
-    student: Student, peer: Worker, batch: int, layers: Sequence[int], lot: str
+    student: Student,
+    peer: Worker,
+    batch: int,
+    layers: Sequence[int],
+    lot: str,
+    count: int = TEXTS,
 ) -> tuple[Ratio, str]:
-    """The peer's time over ours, and which peer it is."""
+    """The peer's time over ours on so many texts, and which peer it is."""
     ratio = interleaved_seconds(
-        lambda: peer.seconds("extract", wanted=list(layers), batch=batch, lot=lot),
-        stopwatch(lambda: extract(student, layers, lot)),
+        lambda: peer.seconds("extract", wanted=list(layers), batch=batch, lot=lot, count=count),
+        stopwatch(lambda: extract(student, layers, lot, count)),
         patience=120,
     )
     return ratio, f"{peer.name}, batches of {batch}; {ratio}"
@@ -71,15 +78,17 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def extract(student: Student, layers: Sequence[int], lot: str = "texts") -> None:
-    """A vector from the last token of every text."""
-    extract_vector(student, _given(lot), selector="last", reduce="last", layers=layers)
+def extract(
+    student: Student, layers: Sequence[int], lot: str = "texts", count: int = TEXTS
+) -> None:
+    """A vector from the last token of each of the first `count` texts."""
+    extract_vector(student, _given(lot, count), selector="last", reduce="last", layers=layers)
 
 
 @cache
-def _given(lot: str) -> ContrastiveDataset:
+def _given(lot: str, count: int) -> ContrastiveDataset:
     """The peers, too, have their texts before the time begins."""
-    return dataset(LOTS[lot]())
+    return dataset(LOTS[lot]()[:count])
 
 
 def fastest(workers: Sequence[Worker], lot: str) -> tuple[Worker, int]:

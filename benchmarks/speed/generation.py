@@ -46,7 +46,7 @@ def against_transformers(student: Student) -> Iterator[Bar]:
             ratio = interleaved(
                 lambda plan=plan, count=count: ours(student, plan, count),  # type: ignore[misc]
                 lambda count=count: unsteered(student, count),  # type: ignore[misc]
-                patience=45,
+                patience=30,
             )
             label = f"steered over transformers' unsteered, {name}, B = {count}"
             yield Bar(label, ratio.value, 1.03, at_least=False, note=str(ratio))
@@ -86,7 +86,7 @@ def against_a_loop(student: Student, name: str, limit: float) -> Bar:
         each = [plan for plan in plans for _ in asked]
         generate(student, asked * len(plans), each, max_new_tokens=TOKENS, seed=0)
 
-    ratio = interleaved(loop, once, patience=120)
+    ratio = interleaved(loop, once)
     return Bar(
         f"24 candidates in one call, {name}: times faster", ratio.value, limit, note=str(ratio)
     )

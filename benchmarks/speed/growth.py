@@ -6,7 +6,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from benchmarks.bars import Bar
 from benchmarks.speed.extraction import against_peer, extract, threads
 from benchmarks.speed.generation import FAINT, ours, unit_vector
 from benchmarks.speed.workers import worker
-from benchmarks.speed.world import FOLDER, MIDDLE, load_world, write_world
+from benchmarks.speed.world import FOLDER, MIDDLE, TEXTS, dataset, load_world, texts, write_world
 from selfsteer.steering.extraction.extract import extract_vector
 from selfsteer.steering.model import Student
 from selfsteer.steering.plan import Plan
@@ -39,10 +40,13 @@ class Curve(NamedTuple):
     sizes: Sequence[int]
     values: Sequence[float]
 
+    def __str__(self) -> str:
+        values = ", ".join(f"{n}: {v:.2f}" for n, v in zip(self.sizes, self.values, strict=True))
+        return f"{self.name} ({self.unit}): {values}"
 
-def curves(student: Student) -> list[Curve]:
+
+def curves(student: Student) -> Iterator[Curve]:
     """Everything that is plotted."""
-    from benchmarks.speed.world import dataset, texts
 
     def with_texts(count: int) -> None:
         extract_vector(student, dataset(texts(count)), selector="last", reduce="last")
@@ -52,14 +56,12 @@ def curves(student: Student) -> list[Curve]:
         plans = [Plan.single(v, i % student.n_layers, FAINT) for i, v in enumerate(vectors)]
         ours(student, [plans[i % count] for i in range(32)], 32)
 
-    return [
-        _curve("texts", with_texts, (64, 128, 256, 512)),
-        _curve("layers read", lambda n: extract(student, list(range(n))), (1, 3, 6, 9, 12)),
-        _widths((128, 256, 512)),
-        _curve("plans in a batch of 32", with_plans, (1, 2, 4, 8, 16, 32)),
-        _threads(student, (1, 2)),
-        *_memory((64, 256, 1024)),
-    ]
+    yield _curve("texts", with_texts, (64, 128, 256, 512))
+    yield _curve("layers read", lambda n: extract(student, list(range(n))), (1, 3, 6, 9, 12))
+    yield _widths((128, 256, 512))
+    yield _curve("plans in a batch of 32", with_plans, (1, 2, 4, 8, 16, 32))
+    yield _threads(student, (1, 2))
+    yield from _memory((64, 256, 1024))
 
 
 def memory_bars(found: Sequence[Curve]) -> list[Bar]:
@@ -119,28 +121,29 @@ def _widths(sizes: Sequence[int]) -> Curve:
 
 
 def _threads(student: Student, sizes: Sequence[int]) -> Curve:
-    """One middle layer against repeng without pads, both with so many threads."""
+    """One middle layer of half the texts against repeng without pads, both with so many threads."""
     values = []
     for count in sizes:
         with threads(count), worker("repeng", FOLDER, count) as peer:
-            ratio, _ = against_peer(student, peer, 1, [MIDDLE], "texts")
+            ratio, _ = against_peer(student, peer, 1, [MIDDLE], "texts", TEXTS // 2)
         values.append(ratio.value)
     return Curve("threads", "times faster than repeng", sizes, values)
 
 
-def _memory(sizes: Sequence[int]) -> list[Curve]:
-    """Peak extra memory, each measured in a process of its own."""
+def _memory(sizes: Sequence[int]) -> Iterator[Curve]:
+    """Peak extra memory, each measured in a process of its own; two run at once, as each has one
+    thread and is not timed.
+    """
     paths = {
         "mean": "mean path",
         "second": "covariance path",
         "report": "per-layer report",
     }
-    return [
-        Curve(
-            f"texts (memory): {label}", "MiB over the model", sizes, [_peak(kind, n) for n in sizes]
-        )
-        for kind, label in paths.items()
-    ]
+    with ThreadPoolExecutor(2) as pool:
+        peaks = {kind: [pool.submit(_peak, kind, n) for n in sizes] for kind in paths}
+        for kind, label in paths.items():
+            values = [peak.result() for peak in peaks[kind]]
+            yield Curve(f"texts (memory): {label}", "MiB over the model", sizes, values)
 
 
 def _peak(kind: str, count: int) -> float:

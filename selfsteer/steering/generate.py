@@ -21,6 +21,7 @@ from selfsteer.steering.grammar import Grammar
 from selfsteer.steering.model import Student
 from selfsteer.steering.overflow import out_of_range
 from selfsteer.steering.plan import Plan, one_per_row
+from selfsteer.steering.products import fast_products
 from selfsteer.steering.prompts import Prompt
 
 Overflow = Literal["refuse", "end"]
@@ -111,7 +112,7 @@ def generate(
     sizes = [len(rows[i].ids) + max_new_tokens for i in order]
     apart = [companions(student, rows[i], limits[i]) for i in order]
     replies: dict[int, Reply] = {}
-    with steering(student, chosen, rows, max_new_tokens) as edits:
+    with steering(student, chosen, rows, max_new_tokens) as edits, fast_products(student):
         warn_of_idle_edits(edits)
         held = batch_tokens or _held(student)
         recurrent = student.recurrent

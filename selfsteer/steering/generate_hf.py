@@ -29,6 +29,7 @@ from selfsteer.steering.generate import (
 from selfsteer.steering.model import Student
 from selfsteer.steering.overflow import out_of_range
 from selfsteer.steering.plan import Plan, one_per_row
+from selfsteer.steering.products import fast_products
 from selfsteer.steering.prompts import Prompt
 
 # What the call says itself.
@@ -108,7 +109,7 @@ def steered_generate_hf(
     limits = [room(student, row, max_new_tokens) for row in rows]
     chosen = one_per_row(plans, len(rows))
     replies: dict[int, Generation] = {}
-    with steering(student, chosen, rows, max_new_tokens) as edits:
+    with steering(student, chosen, rows, max_new_tokens) as edits, fast_products(student):
         warn_of_idle_edits(edits)
         for numbers in _batches(student, rows, limits):
             edits.select(np.repeat(numbers, num_beams))

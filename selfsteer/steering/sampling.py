@@ -16,6 +16,7 @@ BROKEN = -1
 
 # Below this temperature logits are moved first, so that dividing by it keeps them in range.
 _COLD, _COLDEST = 1e-3, 1e-30
+_CACHED = 2**20  # numbers of a row's distribution, and of what is worked out from it, at once
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MASK = (1 << 64) - 1
 
@@ -51,6 +52,14 @@ def choose(logits: Tensor, temperature: float, draws: Tensor) -> Tensor:
         best = _likeliest(logits)
         sound = logits.gather(-1, best[:, None]).squeeze(-1).isfinite()
         return torch.where(sound, best, BROKEN)
+    # Rows whose numbers stay in the processor's cache from one pass over them to the next.
+    together = max(1, _CACHED // logits.shape[-1]) if logits.device.type == "cpu" else len(logits)
+    parts = zip(torch.split(logits, together), torch.split(draws, together), strict=True)
+    return torch.cat([_drawn(part, temperature, own) for part, own in parts])
+
+
+def _drawn(logits: Tensor, temperature: float, draws: Tensor) -> Tensor:
+    """What `choose` says of temperatures above 0."""
     logits = logits.float()
     if temperature < _COLD:
         logits = logits - logits.amax(-1, keepdim=True)

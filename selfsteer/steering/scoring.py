@@ -22,6 +22,7 @@ from selfsteer.steering.forwards import Forward, readings
 from selfsteer.steering.model import Student
 from selfsteer.steering.overflow import out_of_range
 from selfsteer.steering.plan import Plan, one_per_row
+from selfsteer.steering.products import fast_products
 from selfsteer.steering.prompts import Example, Prompt
 from selfsteer.steering.thinning import thinned
 
@@ -59,7 +60,11 @@ def completion_logprobs(
     _check_room(student, [len(row.ids) for row in rows], "Example {} has {} tokens")
     planned = one_per_row(plans, len(rows))
     budget = token_budget or reading_budget(student.device)
-    with torch.inference_mode(), steering(student, planned, rows) as edits:
+    with (
+        torch.inference_mode(),
+        steering(student, planned, rows) as edits,
+        fast_products(student),
+    ):
         warn_of_idle_edits(edits)
         if any(plan.active for plan in planned):
             out = _steered(student, rows, edits, budget)
@@ -165,6 +170,7 @@ def option_logprobs(
     with (
         torch.inference_mode(),
         steering(student, planned, rows, max(tails, default=0)) as edits,
+        fast_products(student),
     ):
         warn_of_idle_edits(edits)
         budget = token_budget or reading_budget(student.device)
