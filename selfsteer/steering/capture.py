@@ -18,13 +18,13 @@ from torch import Tensor
 
 from selfsteer.errors import SelectorError
 from selfsteer.steering.batching import reading_budget
-from selfsteer.steering.encoding import Encoded
+from selfsteer.steering.encoding import Item
 from selfsteer.steering.forwards import Forward, Reading, readings
 from selfsteer.steering.lanes import in_lanes
 from selfsteer.steering.model import Student
 from selfsteer.steering.reading import read_layers
 from selfsteer.steering.selectors import Mask, Selector, parse
-from selfsteer.steering.wanted import Item, layers_of, masks_of, only_last, rows_of
+from selfsteer.steering.wanted import layers_of, only_last, texts_of
 
 Reduce = Literal["mean", "last"]
 # From a layer's output [B, T, D]: numbers of rows [R], a value [R, D] for each, and its norm [R].
@@ -286,10 +286,10 @@ class _Sums:
 
 @dataclass(frozen=True)
 class _Work:
-    """What is to be read: rows, their selected tokens, and the layers."""
+    """What is to be read: token ids of each text, the selected ones of these, and the layers."""
 
     student: Student
-    rows: Sequence[Encoded]
+    rows: Sequence[Sequence[int]]
     masks: Sequence[Mask]
     layers: tuple[int, ...]
     reduce: Reduce | None
@@ -305,8 +305,7 @@ class _Work:
         reduce: Reduce | None,
         token_budget: int | None,
     ) -> _Work:
-        rows = rows_of(student, examples)
-        masks = masks_of(student, rows, parse(selector))
+        rows, masks = texts_of(student, examples, parse(selector))
         if reduce == "last":
             masks = [only_last(mask) for mask in masks]
         budget = token_budget or reading_budget(student.device)

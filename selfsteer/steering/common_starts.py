@@ -59,7 +59,7 @@ def common_starts(rows: Sequence[Sequence[int]]) -> list[Start]:
     """
     if not rows:
         return []
-    order = sorted(range(len(rows)), key=lambda number: list(rows[number]))
+    order = sorted(range(len(rows)), key=rows.__getitem__)  # type: ignore[arg-type]
     arrays = [np.asarray(rows[number]) for number in order]
     longest = max(map(len, rows))
     stack = [_Node(longest, [order[0]])]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,6 +40,9 @@ class Encoded:
     spelling: Spelling | None = field(default=None, repr=False, compare=False)
 
 
+Item = Prompt | Example | Encoded
+
+
 def encode(student: Student, item: Prompt | Example, *, close: bool = False) -> Encoded:
     """The tokens of a prompt, or of a prompt and its reply.
 
@@ -58,24 +62,35 @@ def encode(student: Student, item: Prompt | Example, *, close: bool = False) -> 
     return row
 
 
-def encode_all(
-    student: Student, items: Iterable[Prompt | Example | Encoded], *, close: bool = False
-) -> list[Encoded]:
+def encode_all(student: Student, items: Sequence[Item], *, close: bool = False) -> list[Encoded]:
     """As :func:`encode`, for several items; a prompt that some of them share is encoded once.
 
     Rows that are encoded already stay as they are.
     """
+    return list(encode_each(student, items, close=close))
+
+
+def encode_each(
+    student: Student, items: Sequence[Item], *, close: bool = False
+) -> Iterator[Encoded]:
+    """As :func:`encode_all`, one after the other; only prompts that come again are kept."""
+    uses = Counter(_prompt(item) for item in items if not isinstance(item, Encoded))
     known: dict[Prompt, _Opening] = {}
-
-    def row(item: Prompt | Example | Encoded) -> Encoded:
+    for item in items:
         if isinstance(item, Encoded):
-            return item
-        prompt, reply = (item.prompt, item.completion) if isinstance(item, Example) else (item, "")
-        if prompt not in known:
-            known[prompt] = _opening(student, prompt)
-        return _with_reply(student, known[prompt], reply, close)
+            yield item
+            continue
+        prompt = _prompt(item)
+        opening = known.pop(prompt, None) or _opening(student, prompt)
+        uses[prompt] -= 1
+        if uses[prompt]:
+            known[prompt] = opening
+        reply = item.completion if isinstance(item, Example) else ""
+        yield _with_reply(student, opening, reply, close)
 
-    return [row(item) for item in items]
+
+def _prompt(item: Prompt | Example) -> Prompt:
+    return item.prompt if isinstance(item, Example) else item
 
 
 class _Opening(NamedTuple):

@@ -18,7 +18,6 @@ from torch import Tensor
 from selfsteer.steering.batching import buckets, pad
 from selfsteer.steering.cache import decoding_cache
 from selfsteer.steering.common_starts import Start, common_starts
-from selfsteer.steering.encoding import Encoded
 from selfsteer.steering.model import Student
 from selfsteer.steering.selectors import Mask
 
@@ -69,11 +68,12 @@ class Reading(NamedTuple):
 
 
 def readings(
-    student: Student, rows: Sequence[Encoded], masks: Sequence[Mask], token_budget: int
+    student: Student, rows: Sequence[Sequence[int]], masks: Sequence[Mask], token_budget: int
 ) -> Iterator[Reading]:
     """Every row in one reading.
 
     Args:
+        rows: token ids of each row.
         masks: the selected tokens of each row.
         token_budget: tokens per forward, pads included.
     """
@@ -81,7 +81,7 @@ def readings(
     starts = _worthwhile(student, rows) if sharing else []
     shared = {number for start in starts for number in start.rows}
     alone = [number for number in range(len(rows)) if number not in shared]
-    lengths = [len(rows[number].ids) for number in alone]
+    lengths = [len(rows[number]) for number in alone]
     rotations = [student.rotation(length) for length in lengths]
     for places in buckets(lengths, token_budget, apart=rotations):
         numbers = [alone[place] for place in places]
@@ -91,27 +91,27 @@ def readings(
         yield Reading(np.array(numbers), _in_two(student, rows, masks, several))
 
 
-def _worthwhile(student: Student, rows: Sequence[Encoded]) -> list[Start]:
+def _worthwhile(student: Student, rows: Sequence[Sequence[int]]) -> list[Start]:
     def is_worthwhile(start: Start) -> bool:
-        tokens = sum(len(rows[number].ids) for number in start.rows)
+        tokens = sum(len(rows[number]) for number in start.rows)
         # What is read before a row comes to other rotary factors would have been turned by those.
         turned_alike = student.rotation(start.length, _tail(start, rows)) <= 0
         return turned_alike and start.spared >= WORTHWHILE * tokens
 
-    return [start for start in common_starts([row.ids for row in rows]) if is_worthwhile(start)]
+    return [start for start in common_starts(rows) if is_worthwhile(start)]
 
 
 def _at_once(
-    student: Student, rows: Sequence[Encoded], masks: Sequence[Mask], numbers: Sequence[int]
+    student: Student, rows: Sequence[Sequence[int]], masks: Sequence[Mask], numbers: Sequence[int]
 ) -> Iterator[Forward]:
     """Rows padded on the right: with causal attention no token sees a later pad."""
-    ids = pad([rows[n].ids for n in numbers], student.pad_id, "right", student.device).ids
+    ids = pad([rows[n] for n in numbers], student.pad_id, "right", student.device).ids
     chosen = _stacked([masks[n] for n in numbers], ids.shape[1])
     yield Forward(ids, chosen, np.arange(len(numbers)))
 
 
 def _batched(
-    student: Student, starts: Sequence[Start], rows: Sequence[Encoded], token_budget: int
+    student: Student, starts: Sequence[Start], rows: Sequence[Sequence[int]], token_budget: int
 ) -> Iterator[list[Start]]:
     """Starts of similar length together, within the budget; large groups in parts.
 
@@ -136,25 +136,27 @@ def _batched(
         yield batch
 
 
-def _parts(starts: Sequence[Start], rows: Sequence[Encoded], token_budget: int) -> Iterator[Start]:
+def _parts(
+    starts: Sequence[Start], rows: Sequence[Sequence[int]], token_budget: int
+) -> Iterator[Start]:
     for start in starts:
-        tails = [len(rows[number].ids) - start.length for number in start.rows]
+        tails = [len(rows[number]) - start.length for number in start.rows]
         room = max(1, token_budget - start.length)
         for places in buckets(tails, room):
             yield Start(tuple(start.rows[place] for place in places), start.length)
 
 
-def _size(start: Start, rows: Sequence[Encoded]) -> int:
+def _size(start: Start, rows: Sequence[Sequence[int]]) -> int:
     return start.length + len(start.rows) * _tail(start, rows)
 
 
-def _tail(start: Start, rows: Sequence[Encoded]) -> int:
+def _tail(start: Start, rows: Sequence[Sequence[int]]) -> int:
     """Tokens of the longest row behind the start."""
-    return max(len(rows[number].ids) for number in start.rows) - start.length
+    return max(len(rows[number]) for number in start.rows) - start.length
 
 
 def _in_two(
-    student: Student, rows: Sequence[Encoded], masks: Sequence[Mask], starts: Sequence[Start]
+    student: Student, rows: Sequence[Sequence[int]], masks: Sequence[Mask], starts: Sequence[Start]
 ) -> Iterator[Forward]:
     """The starts, and on their cache the rest of every row.
 
@@ -162,12 +164,12 @@ def _in_two(
     sees only the last tokens has to have it.
     """
     device = student.device
-    begin = [rows[start.rows[0]].ids[: start.length] for start in starts]
+    begin = [rows[start.rows[0]][: start.length] for start in starts]
     before = pad(begin, student.pad_id, "left", device)
     members = [(line, n) for line, start in enumerate(starts) for n in start.rows]
     lines = np.array([line for line, _ in members])
     lengths = [starts[line].length for line, _ in members]
-    cut = [(rows[n].ids, masks[n], k) for (_, n), k in zip(members, lengths, strict=True)]
+    cut = [(rows[n], masks[n], k) for (_, n), k in zip(members, lengths, strict=True)]
     after = pad([ids[k:] for ids, _, k in cut], student.pad_id, "right", device)
     longest = after.ids.shape[1]
     early = _stacked([mask[:k][::-1] for _, mask, k in cut], before.ids.shape[1])[:, ::-1]

@@ -17,7 +17,6 @@ from selfsteer.steering.forward import arguments
 from selfsteer.steering.forwards import Forward
 from selfsteer.steering.layer_hooks import on_layer
 from selfsteer.steering.model import Student
-from selfsteer.steering.products import fast_products
 from selfsteer.steering.thinning import thinned
 
 # Takes a layer's place in the request, and that layer's output [B, T, D].
@@ -38,11 +37,7 @@ def read_layers(student: Student, forward: Forward, layers: Sequence[int], sink:
     if not layers:
         return
     given = arguments(student, forward.ids, forward.attention, forward.positions, forward.cache)
-    with (
-        fast_products(student),
-        _reading(student, layers, sink),
-        thinned(student, max(layers), forward.needed),
-    ):
+    with _reading(student, layers, sink), thinned(student, max(layers), forward.needed):
         try:
             student.model(**given)
         except _DeepestReached:

@@ -22,7 +22,6 @@ from selfsteer.steering.forwards import Forward, readings
 from selfsteer.steering.model import Student
 from selfsteer.steering.overflow import out_of_range
 from selfsteer.steering.plan import Plan, one_per_row
-from selfsteer.steering.products import fast_products
 from selfsteer.steering.prompts import Example, Prompt
 from selfsteer.steering.thinning import thinned
 
@@ -60,11 +59,7 @@ def completion_logprobs(
     _check_room(student, [len(row.ids) for row in rows], "Example {} has {} tokens")
     planned = one_per_row(plans, len(rows))
     budget = token_budget or reading_budget(student.device)
-    with (
-        torch.inference_mode(),
-        steering(student, planned, rows) as edits,
-        fast_products(student),
-    ):
+    with torch.inference_mode(), steering(student, planned, rows) as edits:
         warn_of_idle_edits(edits)
         if any(plan.active for plan in planned):
             out = _steered(student, rows, edits, budget)
@@ -101,7 +96,7 @@ def _unsteered(student: Student, rows: Sequence[Encoded], token_budget: int) -> 
         mask[-1] = False
     out = [torch.empty(len(row.ids) - row.prompt_length) for row in rows]
     done = np.zeros(len(rows), dtype=np.int64)
-    for reading in readings(student, rows, before, token_budget):
+    for reading in readings(student, [row.ids for row in rows], before, token_budget):
         for part in reading.forwards:
             following = [rows[n].ids[rows[n].prompt_length + done[n] :] for n in reading.rows]
             found = _of_part(student, part, following)
@@ -170,7 +165,6 @@ def option_logprobs(
     with (
         torch.inference_mode(),
         steering(student, planned, rows, max(tails, default=0)) as edits,
-        fast_products(student),
     ):
         warn_of_idle_edits(edits)
         budget = token_budget or reading_budget(student.device)

@@ -1,36 +1,56 @@
-"""What is to be read of a student, checked before anything runs: rows, their tokens, layers."""
+"""What is to be read of a student, checked before anything runs: texts, their tokens, layers."""
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 
 import numpy as np
 
 from selfsteer.errors import SelectorError, StudentError
-from selfsteer.steering.encoding import Encoded, encode_all
+from selfsteer.steering.encoding import Encoded, Item, encode_each
 from selfsteer.steering.model import Student
-from selfsteer.steering.prompts import Example, Prompt
 from selfsteer.steering.selectors import Mask, Selector
 
-Item = Prompt | Example | Encoded
 _SHOWN = 80  # characters of a text in a message
 
 
-def rows_of(student: Student, examples: Sequence[Item]) -> list[Encoded]:
-    """The texts as tokens.
+def texts_of(
+    student: Student, examples: Sequence[Item], selector: Selector
+) -> tuple[list[Sequence[int]], list[Mask]]:
+    """Token ids of each text, and which of its tokens are selected.
+
+    Five bytes for each token: of many texts all are held while they are read.
 
     Raises:
+        SelectorError: a text has no selected token.
         StudentError: one is longer than the student's context.
     """
-    rows = encode_all(student, examples)
     limit = student.context_length
-    for number, row in enumerate(rows):
+    texts: list[Sequence[int]] = []
+    masks: list[Mask] = []
+    for number, row in enumerate(encode_each(student, examples)):
         if limit is not None and len(row.ids) > limit:
             raise StudentError(
                 f"Text {number} has {len(row.ids)} tokens, but {student.name} reads {limit}; "
                 "shorten it."
             )
-    return rows
+        mask = selector.mask(row)
+        if not mask.any():
+            raise SelectorError(_matches_nothing(student, selector, row, number))
+        texts.append(array("i", row.ids))
+        masks.append(mask)
+    return texts, masks
+
+
+def _matches_nothing(student: Student, selector: Selector, row: Encoded, number: int) -> str:
+    text = str(student.tokenizer.decode(row.ids))
+    shown = text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]}…{text[-_SHOWN // 2 :]}"
+    return (
+        f"Selector '{selector}' matches no token of text {number}, {shown!r}; a bare "
+        "prompt has no response, positions end with the text, and special tokens match "
+        "only where they are named."
+    )
 
 
 def layers_of(student: Student, layers: Sequence[int] | None) -> tuple[int, ...]:
@@ -43,25 +63,6 @@ def layers_of(student: Student, layers: Sequence[int] | None) -> tuple[int, ...]
     for layer in chosen:
         student.check_layer(layer)
     return chosen
-
-
-def masks_of(student: Student, rows: Sequence[Encoded], selector: Selector) -> list[Mask]:
-    """The selected tokens of each row.
-
-    Raises:
-        SelectorError: a row has none.
-    """
-    masks = [selector.mask(row) for row in rows]
-    for number, mask in enumerate(masks):
-        if not mask.any():
-            text = str(student.tokenizer.decode(rows[number].ids))
-            shown = text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]}…{text[-_SHOWN // 2 :]}"
-            raise SelectorError(
-                f"Selector '{selector}' matches no token of text {number}, {shown!r}; a bare "
-                "prompt has no response, positions end with the text, and special tokens match "
-                "only where they are named."
-            )
-    return masks
 
 
 def only_last(mask: Mask) -> Mask:

@@ -38,4 +38,5 @@ def test_starts_share_a_reading_where_the_context_has_room(context: int, togethe
     student: Student = narrow_student("gpt2", context)
     rows = [encode(student, example) for example in (*LONG, *SHORT)]
     masks = [parse("all").mask(row) for row in rows]
-    assert sum(1 for _ in readings(student, rows, masks, 1024)) == together
+    ids = [row.ids for row in rows]
+    assert sum(1 for _ in readings(student, ids, masks, 1024)) == together

@@ -87,15 +87,15 @@ def test_it_ends_with_an_error_too_and_may_be_nested() -> None:
     assert not _replaced(student)
 
 
-def test_small_products_are_left_to_torch() -> None:
-    """Calling oneDNN takes longer than they do; with more rows they are no longer small."""
-    layer = nn.Linear(64, 96)
-    student = _with(layer)
-    with fast_products(student), torch.inference_mode():
-        for rows, expected in ((1, 0), (1366, 1), (0, 0)):
-            with _Products() as seen:
-                assert layer(torch.zeros(rows, 64)).shape == (rows, 96)
-            assert seen.count == expected
+@pytest.mark.parametrize(
+    ("width", "rows", "expected"),
+    [(4096, 1, 1), (4096, 64, 1), (4096, 65, 0), (4096, 0, 0), (4095, 1, 0)],
+)
+def test_it_is_for_few_rows_and_many_weights(width: int, rows: int, expected: int) -> None:
+    layer = nn.Linear(64, width)
+    with fast_products(_with(layer)), torch.inference_mode(), _Products() as seen:
+        assert layer(torch.zeros(rows, 64)).shape == (rows, width)
+    assert seen.count == expected
 
 
 @pytest.mark.usefixtures("whatever_size")
