@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from selfsteer.steering import sampling
 from selfsteer.steering.sampling import BROKEN, choose, uniforms
 
 
@@ -75,3 +76,15 @@ def test_broken_logits_are_told_from_sound_ones(temperature: float, value: float
 def test_the_coldest_temperatures_take_the_likeliest(temperature: float) -> None:
     logits = torch.tensor([[3e4, 2.9e4, 0.0], [-5.0, 9.0, 8.99]])
     assert choose(logits, temperature, torch.tensor([0.9, 0.1])).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("cached", [1, 20, 35, 1000])
+def test_rows_are_drawn_alike_in_any_parts(monkeypatch: pytest.MonkeyPatch, cached: int) -> None:
+    """One row at a time, some, with fewer in the last part, and all at once."""
+    logits = torch.randn(7, 10, generator=torch.Generator().manual_seed(0))
+    logits[4, 2] = math.nan
+    draws = torch.from_numpy(uniforms(3, np.arange(7), 1))[:, 0]
+    each = [int(choose(logits[i : i + 1], 0.7, draws[i : i + 1])) for i in range(7)]
+    monkeypatch.setattr(sampling, "_CACHED", cached)
+    assert choose(logits, 0.7, draws).tolist() == each
+    assert each[4] == BROKEN
