@@ -56,6 +56,9 @@ def common_starts(rows: Sequence[Sequence[int]]) -> list[Start]:
     Sorted rows with the lengths that neighbours share are a tree of all common starts (Abouelhoda,
     Kurtz and Ohlebusch, 2004); it is walked once from the leaves up, and a shorter start takes over
     the rows of longer ones where it spares more.
+
+    Args:
+        rows: all of one kind of sequence (lists, arrays), as they are compared with each other.
     """
     if not rows:
         return []

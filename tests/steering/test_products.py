@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -36,10 +35,9 @@ class _Products(TorchDispatchMode):
 
 
 @pytest.fixture
-def whatever_size(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def whatever_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if all products were worth it."""
     monkeypatch.setattr(products, "_WEIGHTS", 0)
-    return
 
 
 def _logits(student: Student) -> tuple[Tensor, int]:
